@@ -1,0 +1,125 @@
+# Every command that a developer or CI needs; `make help` lists them. All Python tools live in $(VENV).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUF := tools/node/node_modules/.bin/buf
+BUF_READY := tools/node/node_modules/.ready
+TEST_JOBS ?= 2
+TEST_ARGS ?=
+PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states generate_stubs simulate))
+
+##@ Use
+.PHONY: run
+run: $(READY) ## run the example: a wheelhouse on 3 workers
+	$(BIN)/br parallel start --plan examples/wheelhouse/plan.yaml --workers 3 --watch
+
+.PHONY: setup
+setup: $(READY) ## make .venv with the pinned packages (PYTHON=...)
+$(READY): requirements/dev.txt pyproject.toml tools/setup
+	@PYTHON="$(PYTHON)" tools/setup $(VENV)
+
+##@ Test
+.PHONY: test
+test: $(READY) ## run all tests (TEST_JOBS=2, TEST_ARGS="-k locks")
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup $(TEST_ARGS)
+
+.PHONY: bench
+bench: $(READY) ## measure throughput and latency, beside the targets
+	@$(BIN)/python tools/bench $(BENCH_ARGS)
+
+.PHONY: simulate
+simulate: $(READY) ## run the simulator over many seeds (SIMULATE_ARGS=...)
+	@$(BIN)/python tools/simulate $(SIMULATE_ARGS)
+
+##@ Check
+.PHONY: check
+check: lint types floors sizes requirements-check stubs-check proto-lint proto-breaking ## everything CI checks besides the tests
+	@echo "check: all good"
+
+.PHONY: lint
+lint: $(READY) ## ruff: rules and formatting
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "lint: run: make fix" >&2; exit 1; }
+	@echo "lint: clean"
+
+.PHONY: types
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+	@$(BIN)/mypy --scripts-are-modules $(PYTHON_TOOLS)
+
+.PHONY: floors
+floors: $(READY) ## import-linter: who may import whom
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: sizes
+sizes: $(READY) ## bounds on the length of files and functions
+	@$(BIN)/python tools/check_sizes
+
+.PHONY: requirements-check
+requirements-check: ## pinned requirements carry hashes and no addresses
+	@tools/check_requirements
+
+.PHONY: stubs-check
+stubs-check: $(READY) ## the committed stubs follow from the protos
+	@$(BIN)/python tools/generate_stubs --check
+
+.PHONY: proto-lint
+proto-lint: $(BUF_READY) ## buf: rules and formatting of the protos (needs npm)
+	@$(BUF) lint
+	@$(BUF) format --diff --exit-code || { echo "proto-lint: run: make proto-format" >&2; exit 1; }
+	@echo "proto-lint: clean"
+
+.PHONY: proto-breaking
+proto-breaking: $(BUF_READY) ## buf: nothing breaks a released protocol (needs npm)
+	@tools/check_breaking $(BUF)
+
+# Not `npm ci`: it insists on the builds for other systems, which not every registry carries.
+$(BUF_READY): tools/node/package.json tools/node/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "npm is needed for the protocol's linter and was not found; install Node.js 20 or newer." >&2; \
+	  echo "(make run and make test do without it.)" >&2; exit 1; }
+	@cd tools/node && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(BUF) --version >/dev/null
+	@touch $@
+
+##@ Mend and make
+.PHONY: fix
+fix: $(READY) ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix --exit-zero .
+	@$(BIN)/ruff format .
+
+.PHONY: proto-format
+proto-format: $(BUF_READY) ## format the protos (needs npm)
+	@$(BUF) format --write
+
+.PHONY: stubs
+stubs: $(READY) ## generate the Python stubs from the protos
+	@$(BIN)/python tools/generate_stubs
+
+.PHONY: lock
+lock: ## pin the dependencies again (LOCK_ARGS=--upgrade)
+	@tools/lock_requirements $(LOCK_ARGS)
+
+.PHONY: dist
+dist: $(READY) ## build the source archive and the wheel into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
+
+.PHONY: clean
+clean: ## remove environments, caches and what was built
+	@rm -rf $(VENV) .tools tools/node/node_modules dist build
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find client service tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

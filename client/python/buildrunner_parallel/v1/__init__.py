@@ -1,0 +1,1 @@
+"""Generated from the protos by `make stubs`; nothing else lives here."""

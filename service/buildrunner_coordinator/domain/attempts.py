@@ -1,0 +1,197 @@
+"""The life of an attempt: assigned, started, told to stop, ended, lost.
+
+Whatever ends an attempt passes through `end`: it writes the attempt's row, frees the worker's slots
+and the locks. What becomes of the task is decided by the caller, through the state table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import ids, waiting
+from buildrunner_coordinator.domain.changes import AttemptRow
+from buildrunner_coordinator.domain.codec import texts_json
+from buildrunner_coordinator.domain.commands import Finished
+from buildrunner_coordinator.domain.endings import cancel_now, fail
+from buildrunner_coordinator.domain.model import Attempt, Lapse, Outcome, Task, TaskKind, Time, Worker
+from buildrunner_coordinator.domain.moves import move_task, move_worker
+from buildrunner_coordinator.domain.replies import Assign, Revoke, Stop
+from buildrunner_coordinator.domain.timers import Timer
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+
+def assign(core: Core, task: Task, worker: Worker, now: Time) -> None:
+    """Gives the task to the worker, under a new number and fence, with all its locks."""
+    fence = core.next_fence
+    core.next_fence += 1
+    task.attempts += 1
+    attempt = Attempt(
+        ids.attempt_id(fence), task.session_id, task.task_id, task.attempts, fence, worker.worker_id,
+        worker.host, worker.generation, now.wall_us, now.us,
+    )  # fmt: skip
+    task.attempt = attempt
+    task.worker_id, task.fence = worker.worker_id, fence
+    task.started_at_us = task.ended_at_us = task.pid = 0
+    task.outcome, task.exit_code, task.error, task.reason = None, None, "", ""
+    task.progress_percent, task.progress_message = 0.0, ""
+    move_task(core, task, "assign")
+    core.attempts[attempt.attempt_id] = task
+    worker.attempts[attempt.attempt_id] = attempt
+    worker.slots_taken += task.traits.slots
+    if len(worker.attempts) == 1:
+        move_worker(core, worker, "take")
+    if task.files:
+        waiting.hold(core, task, attempt)
+    core.queue.unstarted += 1
+    send_assignment(core, task)
+
+
+def send_assignment(core: Core, task: Task) -> None:
+    attempt = task.attempt
+    assert attempt is not None
+    session = core.sessions[task.session_id]
+    core.send(attempt.worker_id, Assign(attempt.attempt_id, attempt.fence, task.session_id, session.name,
+                                        attempt.number, task.spec, attempt.generation))  # fmt: skip
+
+
+def start(core: Core, task: Task, pid: int, started_at_us: int, slot: int) -> None:
+    """The worker says that it runs. A repetition changes nothing."""
+    attempt = task.attempt
+    assert attempt is not None
+    if attempt.started:
+        return
+    attempt.started_at_us = task.started_at_us = max(started_at_us, 1)
+    attempt.pid = task.pid = pid
+    attempt.slot = slot
+    attempt.revoking = False
+    core.queue.unstarted -= 1
+    core.journal.tasks[task.index] = task
+    move_task(core, task, "start")
+
+
+def revoke(core: Core, attempt: Attempt) -> None:
+    """Asks for an assignment back. It costs nothing, and comes too late if it has started."""
+    if not attempt.started and not attempt.revoking and attempt.stop_as is None:
+        attempt.revoking = True
+        core.send(attempt.worker_id, Revoke(attempt.attempt_id, attempt.fence))
+
+
+def stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
+    """Tells a live attempt to end. An order to cancel outweighs an earlier one to give back."""
+    attempt = task.attempt
+    if attempt is None or attempt.stop_as in (outcome, Outcome.CANCELLED, Outcome.LOCK_LOST):
+        return
+    attempt.stop_as, attempt.stop_reason = outcome, reason
+    core.journal.tasks[task.index] = task
+    move_task(core, task, "stop")
+    core.send(attempt.worker_id, Stop(attempt.attempt_id, attempt.fence, outcome, reason))
+    if task.traits.kind is TaskKind.EXTERNAL:
+        end(core, task, now, outcome, error=reason)
+        after_ordered_stop(core, task, outcome, reason, now)
+
+
+def end(
+    core: Core, task: Task, now: Time, outcome: Outcome, *, report: Finished | None = None, error: str = "",
+    keep_locks_us: int = 0,
+) -> Attempt:  # fmt: skip
+    """Closes the live attempt. With `keep_locks_us` its locks stay held for so long."""
+    attempt = task.attempt
+    assert attempt is not None
+    if report is not None and report.started_at_us and not attempt.started:
+        start(core, task, report.pid, report.started_at_us, report.slot)
+    if not attempt.started:
+        core.queue.unstarted -= 1
+    row = _row(attempt, now, outcome, report, error)
+    core.journal.attempts.append(row)
+    task.ended_at_us = row.ended_at_us
+    task.outcome, task.exit_code, task.error = outcome, row.exit_code, row.error
+    task.attempt = None
+    core.journal.tasks[task.index] = task
+    core.attempts.pop(attempt.attempt_id)
+    _leave_worker(core, attempt, task.traits.slots)
+    if task.files:
+        if keep_locks_us:
+            _lapse(core, task, attempt, now.us + keep_locks_us)
+        else:
+            waiting.release(core, attempt.attempt_id, task)
+    return attempt
+
+
+def lose(core: Core, task: Task, now: Time, *, gone: bool, reason: str) -> None:
+    """Its worker is lost. Unless its processes are known to be `gone`, nothing may run in its place,
+    nor take its locks, for the lock delay."""
+    attempt = task.attempt
+    assert attempt is not None
+    delay_us = 0 if gone else core.settings.lock_delay_ms * 1000
+    end(core, task, now, Outcome.LOST, error=reason, keep_locks_us=delay_us)
+    task.not_before_us = now.us + delay_us
+    if attempt.started:
+        task.crashes += 1
+        task.avoid = (*task.avoid, attempt.worker_id)
+    ending = core.sessions[task.session_id].ending_as is not None
+    if delay_us and (attempt.stop_as is Outcome.CANCELLED or ending):
+        move_task(core, task, "stop")
+        core.timers.add(task.not_before_us, Timer.TASK, *task.key)
+    elif attempt.stop_as is not None:
+        after_ordered_stop(core, task, attempt.stop_as, attempt.stop_reason, now)
+    elif task.crashes >= core.settings.crash_limit:
+        fail(core, task, "CRASH_LIMIT", now)
+    else:
+        requeue(core, task, now)
+
+
+def requeue(core: Core, task: Task, now: Time) -> None:
+    """Back to the queue, to be placed from `not_before_us` on; cancelled when its session is ending."""
+    if core.sessions[task.session_id].ending_as is not None:
+        cancel_now(core, task, "SESSION_ENDED", now)
+        return
+    move_task(core, task, "requeue")
+    if task.not_before_us > now.us:
+        core.timers.add(task.not_before_us, Timer.TASK, *task.key)
+    else:
+        core.queue.add(task)
+
+
+def after_ordered_stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
+    """What becomes of a task whose attempt was stopped on order."""
+    if outcome is Outcome.REVOKED:
+        requeue(core, task, now)
+    elif outcome is Outcome.LOCK_LOST:
+        fail(core, task, "LOCK_LOST", now)
+    else:
+        cancel_now(core, task, reason or "CANCELLED", now)
+
+
+def _leave_worker(core: Core, attempt: Attempt, slots: int) -> None:
+    worker = core.workers.get(attempt.worker_id)
+    if worker is not None and worker.attempts.pop(attempt.attempt_id, None) is not None:
+        worker.slots_taken -= slots
+        if not worker.attempts:
+            move_worker(core, worker, "free")
+        core.journal.workers[worker.worker_id] = worker
+
+
+def _lapse(core: Core, task: Task, attempt: Attempt, until_us: int) -> None:
+    lapse = Lapse(attempt.attempt_id, task.session_id, task.task_id, attempt.worker_id, attempt.host,
+                  attempt.fence, attempt.assigned_at_us, until_us, task.files)  # fmt: skip
+    core.lapses[lapse.attempt_id] = lapse
+    core.journal.lapses[lapse.attempt_id] = lapse
+    core.timers.add(until_us, Timer.LAPSE, lapse.attempt_id)
+
+
+def _row(a: Attempt, now: Time, outcome: Outcome, report: Finished | None, error: str) -> AttemptRow:
+    if report is None:
+        return AttemptRow(
+            a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.worker_id, a.host, a.pid, a.slot,
+            outcome.value, None, 0, error, "", None, 0, 0, 0, a.assigned_at_us, a.started_at_us, now.wall_us,
+            a.output_bytes, 0, "[]", "[]",
+        )  # fmt: skip
+    r = report
+    return AttemptRow(
+        a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.worker_id, a.host, a.pid, a.slot,
+        outcome.value, r.exit_code, r.signal, error or r.error, r.result_type, r.result, r.user_cpu_us,
+        r.system_cpu_us, r.max_rss_bytes, a.assigned_at_us, a.started_at_us, r.ended_at_us or now.wall_us,
+        r.output_bytes, r.output_dropped_bytes, texts_json(r.modified_files), "[]",
+    )  # fmt: skip

@@ -1,0 +1,263 @@
+"""The rows that a batch changed, as the store keeps them and as `Core.load` takes them back.
+
+Every row is an immutable tuple of numbers, texts and bytes, so that it can be compared, encoded for
+watchers and handed to another process. The field order is the column order of the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class SessionRow(NamedTuple):
+    session_id: str
+    workspace_id: str
+    name: str
+    status: str
+    ending_as: str
+    open: int
+    driver: str
+    declared_tasks: int
+    failure_action: str
+    failure_limit: int
+    max_parallel: int
+    wanted_workers: int
+    worker_id: str
+    metadata_json: str
+    created_at_us: int
+    started_at_us: int
+    ended_at_us: int
+    ended_us: int
+    reason: str
+    locks_released: int
+    run: int
+    reported_json: str
+    modified_files_json: str
+    ordinal: int
+    blocked: int
+    queued: int
+    assigned: int
+    running: int
+    cancelling: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    skipped: int
+    revision: int
+
+
+class SpecRow(NamedTuple):
+    """The part of a task that never changes."""
+
+    session_id: str
+    task_id: str
+    ordinal: int
+    title: str
+    traits_json: str
+    needs_json: str
+    files_json: str
+    submitted_at_us: int
+    spec: bytes
+
+
+class TaskRow(NamedTuple):
+    """The part of a task that changes, with its live attempt if it has one."""
+
+    session_id: str
+    task_id: str
+    ordinal: int
+    status: str
+    attempts: int
+    failures: int
+    crashes: int
+    run: int
+    not_before_us: int
+    avoid_json: str
+    started_at_us: int
+    ended_at_us: int
+    worker_id: str
+    pid: int
+    fence: int
+    outcome: str
+    exit_code: int | None
+    error: str
+    reason: str
+    attempt_id: str
+    """Empty when no attempt is live."""
+    host: str
+    generation: int
+    assigned_at_us: int
+    assigned_us: int
+    slot: int
+    stop_as: str
+    stop_reason: str
+    revision: int
+
+
+class AttemptRow(NamedTuple):
+    """An attempt that is over. Written once."""
+
+    session_id: str
+    task_id: str
+    number: int
+    attempt_id: str
+    fence: int
+    worker_id: str
+    host: str
+    pid: int
+    slot: int
+    outcome: str
+    exit_code: int | None
+    signal: int
+    error: str
+    result_type: str
+    result: bytes | None
+    user_cpu_us: int
+    system_cpu_us: int
+    max_rss_bytes: int
+    assigned_at_us: int
+    started_at_us: int
+    ended_at_us: int
+    output_bytes: int
+    output_dropped_bytes: int
+    modified_files_json: str
+    warnings_json: str
+
+
+class OutputRow(NamedTuple):
+    session_id: str
+    task_id: str
+    number: int
+    offset: int
+    channel: int
+    """1 is stdout, 2 is stderr."""
+    dropped_bytes: int
+    data: bytes
+
+
+class WorkerRow(NamedTuple):
+    worker_id: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+    labels_json: str
+    kinds_json: str
+    pool: str
+    session_id: str
+    metadata_json: str
+    capabilities_json: str
+    workspace_id: str
+    status: str
+    draining: int
+    generation: int
+    registered_at_us: int
+    offline_us: int
+    succeeded: int
+    failed: int
+    faults: int
+    ordinal: int
+    revision: int
+
+
+class PoolRow(NamedTuple):
+    session_id: str
+    host: str
+    wanted: int
+    slots: int
+    labels_json: str
+    handler_modules_json: str
+    revision: int
+
+
+class LapseRow(NamedTuple):
+    attempt_id: str
+    session_id: str
+    task_id: str
+    worker_id: str
+    host: str
+    fence: int
+    acquired_at_us: int
+    until_us: int
+    files_json: str
+
+
+class RequestRow(NamedTuple):
+    """The answer to a request id, kept so that a repetition gets the same."""
+
+    client_id: str
+    request_id: str
+    digest: bytes
+    expires_us: int
+    reply: bytes
+
+
+class MetaRow(NamedTuple):
+    """One row: counters that must never go back, and the names of the database."""
+
+    store_id: str
+    workspace_id: str
+    epoch: int
+    revision: int
+    last_us: int
+    next_fence: int
+    next_index: int
+    next_order: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """All that one commit writes. A row replaces the one with the same key; removals go by key.
+
+    Keys: session_id; (session_id, task_id) for specs and tasks; (session_id, task_id, number) for
+    attempts; that and offset for outputs; worker_id; (session_id, host) for pools; attempt_id for
+    lapses; (client_id, request_id) for requests. Removing a session removes its specs, tasks,
+    attempts, outputs, pools and lapses.
+    """
+
+    revision: int = 0
+    meta: MetaRow | None = None
+    sessions: list[SessionRow] = field(default_factory=list)
+    specs: list[SpecRow] = field(default_factory=list)
+    tasks: list[TaskRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    outputs: list[OutputRow] = field(default_factory=list)
+    workers: list[WorkerRow] = field(default_factory=list)
+    pools: list[PoolRow] = field(default_factory=list)
+    lapses: list[LapseRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    removed_sessions: list[str] = field(default_factory=list)
+    removed_workers: list[str] = field(default_factory=list)
+    removed_pools: list[tuple[str, str]] = field(default_factory=list)
+    removed_lapses: list[str] = field(default_factory=list)
+    removed_requests: list[tuple[str, str]] = field(default_factory=list)
+
+
+class EndedTask(NamedTuple):
+    """A task that is over, as far as an unfinished session must remember it."""
+
+    session_id: str
+    task_id: str
+    status: str
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything that `Core.load` needs; what is over stays in the store.
+
+    `specs` and `tasks` hold the tasks that are not over, in order of `ordinal`; `ended` the ids of
+    the others of sessions that are not over; `output_bytes` maps the attempt ids of live attempts
+    to the offset behind their last stored byte.
+    """
+
+    meta: MetaRow
+    sessions: list[SessionRow] = field(default_factory=list)
+    specs: list[SpecRow] = field(default_factory=list)
+    tasks: list[TaskRow] = field(default_factory=list)
+    ended: list[EndedTask] = field(default_factory=list)
+    workers: list[WorkerRow] = field(default_factory=list)
+    pools: list[PoolRow] = field(default_factory=list)
+    lapses: list[LapseRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    output_bytes: dict[str, int] = field(default_factory=dict)

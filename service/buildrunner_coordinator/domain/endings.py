@@ -1,0 +1,161 @@
+"""What follows when a task is over: its dependents, the failure policy, the end of its session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import waiting
+from buildrunner_coordinator.domain.model import (
+    Driver,
+    FailureAction,
+    Outcome,
+    Session,
+    SessionStatus,
+    Task,
+    TaskStatus,
+    Time,
+)
+from buildrunner_coordinator.domain.moves import move_task, unfinished
+from buildrunner_coordinator.domain.replies import Drain
+from buildrunner_coordinator.domain.timers import Timer
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+
+def succeed(core: Core, task: Task, now: Time) -> None:
+    move_task(core, task, "succeed")
+    task.reason = ""
+    _over(core, task)
+    waiting_ids = core.dependents[task.session_id].pop(task.task_id, None)
+    if waiting_ids:
+        _unblock(core, task.session_id, waiting_ids)
+    settle(core, core.sessions[task.session_id], now)
+
+
+def fail(core: Core, task: Task, reason: str, now: Time) -> None:
+    """The task has failed for good."""
+    move_task(core, task, "fail")
+    task.reason = reason
+    _over(core, task)
+    _skip_dependents(core, task)
+    session = core.sessions[task.session_id]
+    _apply_policy(core, session, now)
+    settle(core, session, now)
+
+
+def cancel_now(core: Core, task: Task, reason: str, now: Time) -> None:
+    """The task is CANCELLED: it never started, or its attempt is over."""
+    if task.status is TaskStatus.QUEUED:
+        waiting.leave(core, task)
+    move_task(core, task, "cancel")
+    task.reason = reason
+    task.ended_at_us = task.ended_at_us or now.wall_us
+    _over(core, task)
+    _skip_dependents(core, task)
+    settle(core, core.sessions[task.session_id], now)
+
+
+def skip_with_dependents(core: Core, task: Task, needed: str) -> None:
+    """The task will not run because `needed` did not succeed, nor will what needs it."""
+    _skip(core, task, needed)
+    _skip_dependents(core, task)
+
+
+def cancel_all(core: Core, session: Session, reason: str, now: Time, *, running: bool) -> None:
+    """Cancels what is queued, and with `running` what a worker has too."""
+    from buildrunner_coordinator.domain.attempts import revoke, stop
+
+    for task in list(core.tasks[session.session_id].values()):
+        if task.status in (TaskStatus.BLOCKED, TaskStatus.QUEUED):
+            _cancel_quietly(core, task, reason, now)
+        elif running:
+            stop(core, task, Outcome.CANCELLED, reason, now)
+        elif task.attempt is not None:
+            revoke(core, task.attempt)
+
+
+def settle(core: Core, session: Session, now: Time) -> None:
+    """Ends the session when its last task is over and nothing more can come."""
+    if session.is_over or unfinished(session):
+        return
+    if session.ending_as is not None:
+        finish(core, session, session.ending_as, now)
+        return
+    alive = session.status in (SessionStatus.RUNNING, SessionStatus.PAUSED)
+    if session.driver is Driver.TASKS and not session.open and alive:
+        failed = session.counts[TaskStatus.FAILED] > 0
+        finish(core, session, SessionStatus.FAILED if failed else SessionStatus.COMPLETED, now)
+
+
+def finish(core: Core, session: Session, status: SessionStatus, now: Time) -> None:
+    """The session is over. Its workers and its memory go."""
+    session.status, session.ending_as, session.open = status, None, False
+    session.ended_at_us, session.ended_us = now.wall_us, now.us
+    core.touch(session)
+    core.forget_session(session.session_id)
+    pool = core.pools.pop((session.session_id, ""), None)
+    if pool is not None:
+        core.journal.removed_pools.append((session.session_id, ""))
+    for worker in core.workers.values():
+        if worker.session_id == session.session_id and not worker.draining:
+            worker.draining = True
+            core.journal.workers[worker.worker_id] = worker
+            core.send(worker.worker_id, Drain(f"session {session.session_id} is {status}"))
+    if core.settings.retention_ms:
+        core.timers.add(now.us + core.settings.retention_ms * 1000, Timer.RETENTION, session.session_id)
+
+
+def _over(core: Core, task: Task) -> None:
+    del core.tasks[task.session_id][task.task_id]
+    core.ended[task.session_id][task.task_id] = task.status
+
+
+def _unblock(core: Core, session_id: str, task_ids: list[str]) -> None:
+    tasks = core.tasks[session_id]
+    for task_id in task_ids:
+        task = tasks.get(task_id)
+        if task is not None:
+            task.needs_left -= 1
+            if task.needs_left == 0:
+                move_task(core, task, "unblock")
+                core.queue.add(task)
+
+
+def _skip_dependents(core: Core, task: Task) -> None:
+    dependents, tasks = core.dependents[task.session_id], core.tasks[task.session_id]
+    stack = [task]
+    while stack:
+        needed = stack.pop()
+        for task_id in dependents.pop(needed.task_id, ()):
+            dependent = tasks.get(task_id)
+            if dependent is not None:
+                _skip(core, dependent, needed.task_id)
+                stack.append(dependent)
+
+
+def _skip(core: Core, task: Task, needed: str) -> None:
+    move_task(core, task, "skip")
+    task.reason, task.error = "NEED_FAILED", f"needs {needed}, which did not succeed"
+    _over(core, task)
+
+
+def _cancel_quietly(core: Core, task: Task, reason: str, now: Time) -> None:
+    """As `cancel_now`, within a sweep over all tasks: dependents are swept too, the end comes later."""
+    waiting.leave(core, task)
+    move_task(core, task, "cancel")
+    task.reason, task.ended_at_us = reason, task.ended_at_us or now.wall_us
+    _over(core, task)
+
+
+def _apply_policy(core: Core, session: Session, now: Time) -> None:
+    if session.failure_action is FailureAction.CONTINUE or session.ending_as is not None:
+        return
+    if session.counts[TaskStatus.FAILED] < session.failure_limit:
+        return
+    session.open = False
+    session.ending_as = SessionStatus.FAILED
+    session.reason = f"{session.failure_action} after {session.counts[TaskStatus.FAILED]} failed"
+    core.touch(session)
+    stop_now = session.failure_action is FailureAction.STOP_NOW
+    cancel_all(core, session, "SESSION_FAILED", now, running=stop_now)

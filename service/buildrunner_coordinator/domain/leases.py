@@ -1,0 +1,75 @@
+"""What time brings: lapsed leases, the end of backoffs and lock delays, retention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from buildrunner_coordinator.domain import cleaning, endings, waiting, workers
+from buildrunner_coordinator.domain.model import TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.timers import Timer
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+
+def _lease(core: Core, worker_id: str, _: str, now: Time) -> None:
+    worker = core.workers.get(worker_id)
+    if worker is None or worker.status is WorkerStatus.OFFLINE:
+        return
+    if worker.lease_until_us > now.us:
+        core.timers.add(worker.lease_until_us, Timer.LEASE, worker_id)
+        return
+    workers.lose_all(core, worker, now, gone=False, reason="its worker was silent for longer than its lease")
+    workers.go_offline(core, worker, now)
+
+
+def _task(core: Core, session_id: str, task_id: str, now: Time) -> None:
+    task = core.tasks.get(session_id, {}).get(task_id)
+    if task is None or task.attempt is not None or task.not_before_us > now.us:
+        return
+    if task.status is TaskStatus.QUEUED and task.key not in core.queue.waiters.waiting:
+        core.queue.add(task)
+    elif task.status is TaskStatus.CANCELLING:
+        endings.cancel_now(core, task, "CANCELLED", now)
+
+
+def _lapse(core: Core, attempt_id: str, _: str, now: Time) -> None:
+    lapse = core.lapses.pop(attempt_id, None)
+    if lapse is None:
+        return
+    core.journal.lapses.pop(attempt_id, None)
+    core.journal.removed_lapses.append(attempt_id)
+    core.locks.remove(attempt_id)
+    core.journal.removed_locks.extend(
+        (f"{attempt_id}-{i}", lapse.session_id) for i in range(len(lapse.files))
+    )
+    waiting.wake(core, attempt_id)
+
+
+def _steal(core: Core, _: str, __: str, now: Time) -> None:
+    """The pass that follows looks for idle workers by itself."""
+
+
+def _retire(core: Core, worker_id: str, _: str, now: Time) -> None:
+    worker = core.workers.get(worker_id)
+    ttl_us = core.settings.offline_ttl_ms * 1000
+    if worker is not None and worker.status is WorkerStatus.OFFLINE and worker.offline_us + ttl_us <= now.us:
+        cleaning.remove_worker(core, worker_id)
+
+
+def _retention(core: Core, session_id: str, _: str, now: Time) -> None:
+    session = core.sessions.get(session_id)
+    keep_us = core.settings.retention_ms * 1000
+    if session is not None and session.is_over and keep_us and session.ended_us + keep_us <= now.us:
+        cleaning.remove_session(core, session)
+
+
+FIRE: Final[dict[Timer, Callable[[Core, str, str, Time], None]]] = {
+    Timer.LEASE: _lease,
+    Timer.TASK: _task,
+    Timer.LAPSE: _lapse,
+    Timer.STEAL: _steal,
+    Timer.RETIRE: _retire,
+    Timer.RETENTION: _retention,
+}

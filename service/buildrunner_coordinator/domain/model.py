@@ -1,0 +1,330 @@
+"""The nouns of the coordinator: sessions, tasks, attempts, workers, pools, lapses.
+
+Plain data, changed by the handlers of this package alone. Times named `*_at_us` are wall-clock
+microseconds and only ever shown; times that are compared are core time (see `Time`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Time(NamedTuple):
+    """The present moment, twice.
+
+    `us` is core time: it never goes back, not over restarts either, and is what deadlines are
+    compared with. `wall_us` is what people's clocks say; it is stored to be shown.
+    """
+
+    us: int
+    wall_us: int
+
+
+class SessionStatus(StrEnum):
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskStatus(StrEnum):
+    BLOCKED = "blocked"
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class WorkerStatus(StrEnum):
+    IDLE = "idle"
+    BUSY = "busy"
+    OFFLINE = "offline"
+    ERROR = "error"
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    NOT_STARTED = "not_started"
+    LOST = "lost"
+    REVOKED = "revoked"
+    LOCK_LOST = "lock_lost"
+
+
+class FailureAction(StrEnum):
+    CONTINUE = "continue"
+    FINISH_RUNNING = "finish-running"
+    STOP_NOW = "stop-now"
+
+
+class Driver(StrEnum):
+    TASKS = "tasks"
+    OWNER = "owner"
+
+
+class LockMode(StrEnum):
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+
+
+class LockKind(StrEnum):
+    FILE = "file"
+    TREE = "tree"
+    GLOB = "glob"
+    RESOURCE = "resource"
+
+
+class TaskKind(StrEnum):
+    COMMAND = "command"
+    HANDLER = "handler"
+    EXTERNAL = "external"
+
+
+SESSION_OVER = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED})
+TASK_OVER = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED})
+TASK_HELD = frozenset({TaskStatus.ASSIGNED, TaskStatus.RUNNING, TaskStatus.CANCELLING})
+"""States in which a worker may have a process of the task."""
+
+
+class PathRequest(NamedTuple):
+    """A path that a task needs, already normalised: see `paths.normalise`."""
+
+    path: str
+    mode: LockMode
+    kind: LockKind
+
+
+class Traits(NamedTuple):
+    """What placement and retries need to know of a task. Equal ones are shared between tasks."""
+
+    kind: TaskKind = TaskKind.COMMAND
+    target: str = ""
+    """Handler name, or pool of external workers."""
+    labels: tuple[str, ...] = ()
+    """Sorted, without repeats."""
+    wanted_worker_id: str = ""
+    slots: int = 1
+    priority: int = 0
+    max_retries: int = 0
+    backoff_ms: int = 1000
+    backoff_max_ms: int = 60_000
+
+
+@dataclass(slots=True)
+class Session:
+    session_id: str
+    workspace_id: str
+    name: str
+    status: SessionStatus = SessionStatus.CREATED
+    ending_as: SessionStatus | None = None
+    """Set while attempts are being stopped: the state that follows when the last one is over."""
+    open: bool = True
+    driver: Driver = Driver.TASKS
+    declared_tasks: int = 0
+    failure_action: FailureAction = FailureAction.CONTINUE
+    failure_limit: int = 1
+    max_parallel: int = 0
+    wanted_workers: int = 0
+    worker_id: str = ""
+    metadata_json: str = "{}"
+    created_at_us: int = 0
+    started_at_us: int = 0
+    ended_at_us: int = 0
+    ended_us: int = 0
+    """Core time of the end, for retention."""
+    reason: str = ""
+    locks_released: bool = False
+    run: int = 1
+    reported: tuple[int, int, int] = (0, 0, 0)
+    """Completed, failed, in progress: as told by the owner."""
+    modified_files: tuple[str, ...] = ()
+    order: int = 0
+    """1, 2, 3, ... in order of creation."""
+    counts: dict[TaskStatus, int] = field(default_factory=lambda: dict.fromkeys(TaskStatus, 0))
+    revision: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in SESSION_OVER
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One run of a task by one worker, while it lives. Ended ones are rows of the store only."""
+
+    attempt_id: str
+    session_id: str
+    task_id: str
+    number: int
+    fence: int
+    worker_id: str
+    host: str
+    generation: int
+    assigned_at_us: int
+    assigned_us: int
+    started_at_us: int = 0
+    pid: int = 0
+    slot: int = 0
+    stop_as: Outcome | None = None
+    """Set once it has been told to stop: the outcome that was ordered."""
+    stop_reason: str = ""
+    revoking: bool = False
+    output_bytes: int = 0
+    """Offset behind the last byte of output that is durable (or in this batch)."""
+    unnamed: int = 0
+    """Heartbeats in a row that did not name it."""
+
+    @property
+    def started(self) -> bool:
+        return self.started_at_us > 0
+
+
+@dataclass(slots=True)
+class Task:
+    session_id: str
+    task_id: str
+    index: int
+    """Order of submission, over all sessions."""
+    title: str
+    spec: bytes
+    """What the submitter said, encoded once; opaque here."""
+    traits: Traits
+    needs: tuple[str, ...] = ()
+    files: tuple[PathRequest, ...] = ()
+    status: TaskStatus = TaskStatus.QUEUED
+    attempt: Attempt | None = None
+    attempts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    run: int = 1
+    not_before_us: int = 0
+    """Core time before which it may not be placed (backoff, lock delay)."""
+    avoid: tuple[str, ...] = ()
+    """Workers on which it failed in this run."""
+    submitted_at_us: int = 0
+    started_at_us: int = 0
+    ended_at_us: int = 0
+    worker_id: str = ""
+    """Of the last attempt."""
+    pid: int = 0
+    fence: int = 0
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    error: str = ""
+    reason: str = ""
+    progress_percent: float = 0.0
+    progress_message: str = ""
+    waits_for: tuple[str, ...] = ()
+    """While it waits for path locks: the held paths that are in its way."""
+    waits_since_us: int = 0
+    waits_on: tuple[str, ...] = ()
+    """The attempt ids that hold them."""
+    needs_left: int = 0
+    """How many of its needs have not succeeded yet."""
+    revision: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.session_id, self.task_id)
+
+
+class Kinds(NamedTuple):
+    """What a worker can run."""
+
+    commands: bool = False
+    handlers: tuple[str, ...] = ()
+    external: bool = False
+
+
+@dataclass(slots=True)
+class Worker:
+    worker_id: str
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    slots: int = 1
+    labels: tuple[str, ...] = ()
+    kinds: Kinds = Kinds()
+    pool: str = ""
+    session_id: str = ""
+    metadata_json: str = "{}"
+    capabilities: tuple[str, ...] = ()
+    workspace_id: str = ""
+    status: WorkerStatus = WorkerStatus.IDLE
+    draining: bool = False
+    generation: int = 0
+    registered_at_us: int = 0
+    heartbeat_at_us: int = 0
+    offline_us: int = 0
+    """Core time at which it went OFFLINE; 0 while it is not."""
+    succeeded: int = 0
+    failed: int = 0
+    faults: int = 0
+    """Starts in a row that failed by its own fault."""
+    order: int = 0
+    # In memory only:
+    lease_until_us: int = 0
+    credit: int = 0
+    connected: bool = False
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    slots_taken: int = 0
+    revision: int = 0
+
+
+@dataclass(slots=True)
+class Pool:
+    session_id: str
+    host: str
+    wanted: int
+    slots: int = 1
+    labels: tuple[str, ...] = ()
+    handler_modules: tuple[str, ...] = ()
+    revision: int = 0
+
+
+@dataclass(slots=True)
+class Lapse:
+    """What an attempt leaves behind when its worker is lost: locks that stay held for the lock delay."""
+
+    attempt_id: str
+    session_id: str
+    task_id: str
+    worker_id: str
+    host: str
+    fence: int
+    acquired_at_us: int
+    until_us: int
+    files: tuple[PathRequest, ...] = ()
+
+
+class Settings(NamedTuple):
+    """Intervals and limits of the coordinator. All settable when it starts."""
+
+    heartbeat_interval_ms: int = 10_000
+    lease_ms: int = 30_000
+    lock_delay_ms: int = 10_000
+    stop_after_ms: int = 28_000
+    kill_after_ms: int = 36_000
+    crash_limit: int = 3
+    worker_fault_limit: int = 3
+    request_ttl_ms: int = 3_600_000
+    requests_per_client: int = 10_000
+    offline_ttl_ms: int = 86_400_000
+    retention_ms: int = 7 * 86_400_000
+    """0: ended sessions are kept for ever."""
+    steal_after_ms: int = 100
+    """An assignment that has waited so long for its start may be given to an idle worker."""
+    output_head_bytes: int = 8 << 20
+    output_tail_bytes: int = 2 << 20
+    report_repeat_ms: int = 5_000
+    lock_age_ms: int = 30_000

@@ -1,0 +1,203 @@
+"""Which task goes to which worker: priority first, then equal shares, then order of submission.
+
+One pass a batch. Tasks of a session with the same traits form a lane; the pass takes the session with
+the highest priority and, among equals, the fewest tasks at work, and gives its oldest task to the
+least loaded worker that can take it. Free slots are filled before anything is sent ahead of its slot.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import attempts, waiting
+from buildrunner_coordinator.domain.model import (
+    Session,
+    SessionStatus,
+    Task,
+    TaskKind,
+    TaskStatus,
+    Time,
+    Traits,
+    Worker,
+    WorkerStatus,
+)
+from buildrunner_coordinator.domain.moves import held
+from buildrunner_coordinator.domain.stealing import rebalance
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+Lane = list[tuple[int, int, Task]]
+"""A heap by index. Entries that are not queued any more are dropped when they come up."""
+
+
+class Queue:
+    """Queued tasks that may be placed, by session and traits; and those that wait for locks."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, dict[Traits, Lane]] = {}
+        self.waiters = waiting.Waiters()
+        self.unstarted = 0
+        """Live attempts that no worker has started."""
+        self._added = 0
+
+    def add(self, task: Task) -> None:
+        self._added += 1
+        lanes = self.lanes.setdefault(task.session_id, {})
+        heapq.heappush(lanes.setdefault(task.traits, []), (task.index, self._added, task))
+
+    def drop_session(self, session_id: str) -> None:
+        self.lanes.pop(session_id, None)
+
+
+def place(core: Core, now: Time) -> None:
+    """One pass. Ends when nothing is left that a worker could take now."""
+    if core.queue.lanes:
+        workers = [worker for worker in core.workers.values() if has_room(worker)]
+        if workers:
+            _Pass(core, workers, now).run()
+    if core.queue.unstarted:
+        rebalance(core, now)
+
+
+def has_room(worker: Worker) -> bool:
+    """It may hold one more attempt at least."""
+    return (
+        worker.connected
+        and not worker.draining
+        and len(worker.attempts) < worker.credit
+        and worker.status in (WorkerStatus.IDLE, WorkerStatus.BUSY)
+    )
+
+
+def suits(worker: Worker, session_id: str, traits: Traits) -> bool:
+    """It is able and allowed to run such tasks of that session, leaving its load aside."""
+    if worker.session_id and worker.session_id != session_id:
+        return False
+    if traits.wanted_worker_id and traits.wanted_worker_id != worker.worker_id:
+        return False
+    if traits.slots > worker.slots or not set(traits.labels) <= set(worker.labels):
+        return False
+    if traits.kind is TaskKind.COMMAND:
+        return worker.kinds.commands
+    if traits.kind is TaskKind.HANDLER:
+        return traits.target in worker.kinds.handlers
+    return worker.kinds.external and worker.pool == traits.target
+
+
+def takes(worker: Worker, task: Task) -> bool:
+    """It has room for this task now. Only light tasks without locks are sent ahead of their slot."""
+    if len(worker.attempts) >= worker.credit:
+        return False
+    if worker.slots_taken + task.traits.slots <= worker.slots:
+        return True
+    return not task.files and task.traits.slots == 1
+
+
+class _Pass:
+    def __init__(self, core: Core, workers: list[Worker], now: Time) -> None:
+        self.core = core
+        self.workers = workers
+        self.now = now
+        self.blocked: set[tuple[str, Traits]] = set()
+        """Lanes that no worker has room for; room only shrinks during a pass."""
+        self.candidates: dict[tuple[str, Traits], list[tuple[bool, float, int, Worker]]] = {}
+
+    def run(self) -> None:
+        """Takes one task at a time from the session whose turn it is."""
+        turns: list[tuple[int, int, int, str]] = []
+        for session_id in list(self.core.queue.lanes):
+            self._queue_turn(turns, session_id)
+        while turns:
+            session_id = heapq.heappop(turns)[3]
+            self._serve(session_id)
+            self._queue_turn(turns, session_id)
+
+    def _queue_turn(self, turns: list[tuple[int, int, int, str]], session_id: str) -> None:
+        session = self.core.sessions[session_id]
+        lane = self._best_lane(session)
+        if lane is not None:
+            heapq.heappush(turns, (-lane.priority, held(session), session.order, session_id))
+
+    def _best_lane(self, session: Session) -> Traits | None:
+        """The traits of the task that is next in this session, or None if none can be placed."""
+        if session.status is not SessionStatus.RUNNING or session.ending_as is not None:
+            return None
+        if session.max_parallel and held(session) >= session.max_parallel:
+            return None
+        best: tuple[int, int] | None = None
+        chosen: Traits | None = None
+        lanes = self.core.queue.lanes.get(session.session_id, {})
+        for traits, lane in list(lanes.items()):
+            _trim(lane)
+            if not lane:
+                del lanes[traits]
+            elif (session.session_id, traits) not in self.blocked:
+                rank = (-traits.priority, lane[0][0])
+                if best is None or rank < best:
+                    best, chosen = rank, traits
+        if not lanes:
+            self.core.queue.lanes.pop(session.session_id, None)
+        return chosen
+
+    def _serve(self, session_id: str) -> None:
+        """Places the next task of the session, parks it, or finds its lane blocked."""
+        session = self.core.sessions[session_id]
+        traits = self._best_lane(session)
+        if traits is None:
+            return
+        lane = self.core.queue.lanes[session_id][traits]
+        task = lane[0][2]
+        worker = self._choose(session_id, task)
+        if worker is None:
+            self._pass_over(session_id, traits, lane)
+            return
+        heapq.heappop(lane)
+        if task.files and not waiting.try_grant(self.core, task):
+            return
+        attempts.assign(self.core, task, worker, self.now)
+
+    def _pass_over(self, session_id: str, traits: Traits, lane: Lane) -> None:
+        """No worker for the lane in this pass; one without any suitable worker keeps no locks waiting."""
+        self.blocked.add((session_id, traits))
+        if not any(suits(worker, session_id, traits) for worker in self.core.workers.values()):
+            for _, _, task in lane:
+                waiting.leave(self.core, task)
+
+    def _choose(self, session_id: str, task: Task) -> Worker | None:
+        heap = self._candidates(session_id, task.traits)
+        if task.avoid:
+            fresh = [one for *_, one in heap if one.worker_id not in task.avoid and takes(one, task)]
+            if fresh:
+                return min(fresh, key=_load)
+        while heap:
+            worker = heap[0][3]
+            load = _load(worker)
+            if load != heap[0][:3]:
+                heapq.heapreplace(heap, (*load, worker))
+            elif takes(worker, task):
+                return worker
+            elif task.files and len(worker.attempts) < worker.credit:
+                return None
+            else:
+                heapq.heappop(heap)
+        return None
+
+    def _candidates(self, session_id: str, traits: Traits) -> list[tuple[bool, float, int, Worker]]:
+        found = self.candidates.get((session_id, traits))
+        if found is None:
+            found = [(*_load(w), w) for w in self.workers if suits(w, session_id, traits)]
+            heapq.heapify(found)
+            self.candidates[session_id, traits] = found
+        return found
+
+
+def _load(worker: Worker) -> tuple[bool, float, int]:
+    """Least first: free slots before full ones, then the share of slots taken, then the order of arrival."""
+    return worker.slots_taken >= worker.slots, worker.slots_taken / worker.slots, worker.order
+
+
+def _trim(lane: Lane) -> None:
+    while lane and lane[0][2].status is not TaskStatus.QUEUED:
+        heapq.heappop(lane)

@@ -1,0 +1,133 @@
+"""Questions that change nothing: locks, totals, everything a watcher begins with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import codec, sessions, views, waiting, waits
+from buildrunner_coordinator.domain import commands as c
+from buildrunner_coordinator.domain.locks import HELD
+from buildrunner_coordinator.domain.model import SessionStatus, Task, TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.paths import key_of, parse_request
+from buildrunner_coordinator.domain.refusals import Reason, Refusal
+from buildrunner_coordinator.domain.replies import (
+    Everything,
+    Holder,
+    LockPage,
+    LockView,
+    Summary,
+    TaskView,
+    Wait,
+    WaiterView,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from buildrunner_coordinator.domain.core import Core
+
+
+def list_locks(core: Core, command: c.ListLocks, now: Time) -> Callable[[], LockPage]:
+    key = key_of(parse_request(command.path)) if command.path else ()
+    session_id = sessions.find(core, command.session_id).session_id if command.session_id else ""
+
+    def wanted(one_session: str, path_key: tuple[str, ...]) -> bool:
+        shorter = min(len(path_key), len(key))
+        return session_id in ("", one_session) and path_key[:shorter] == key[:shorter]
+
+    def page() -> LockPage:
+        locks = [one for one in all_locks(core)
+                 if wanted(one.holder.session_id, key_of(parse_request(one.path or "./", one.mode)))]  # fmt: skip
+        waiters = [one for one in _waiters(core, core.now)
+                   if any(wanted(one.holder.session_id, key_of(file)) for file in one.files)]  # fmt: skip
+        return LockPage(locks, waiters)
+
+    return page
+
+
+def all_locks(core: Core) -> list[LockView]:
+    """Every held path: of live attempts, and of lapsed ones until the lock delay is over."""
+    found: list[LockView] = []
+    for task in core.attempts.values():
+        if task.files and task.attempt is not None:
+            found.extend(waiting.lock_views(core, task, task.attempt))
+    for lapse in core.lapses.values():
+        session = core.sessions.get(lapse.session_id)
+        holder = Holder(lapse.session_id, session.name if session else "", lapse.task_id, lapse.attempt_id,
+                        lapse.worker_id, lapse.host)  # fmt: skip
+        found.extend(
+            LockView(f"{lapse.attempt_id}-{i}", one.path, one.mode, one.kind, holder, lapse.fence,
+                     lapse.acquired_at_us, lapse.until_us)
+            for i, one in enumerate(lapse.files)
+        )  # fmt: skip
+    return found
+
+
+def read_summary(core: Core, command: c.ReadSummary, now: Time) -> Callable[[], Summary]:
+    def summary() -> Summary:
+        by_session = dict.fromkeys((one.value for one in SessionStatus), 0)
+        tasks = dict.fromkeys((one.value for one in TaskStatus), 0)
+        for session in core.sessions.values():
+            by_session[session.status.value] += 1
+            for status, count in session.counts.items():
+                tasks[status.value] += count
+        by_worker = dict.fromkeys((one.value for one in WorkerStatus), 0)
+        for worker in core.workers.values():
+            by_worker[worker.status.value] += 1
+        waiters = len(core.queue.waiters.waiting)
+        return Summary(by_session, by_worker, tasks, sum(1 for _ in all_locks(core)), waiters)
+
+    return summary
+
+
+def read_all(core: Core, command: c.ReadAll, now: Time) -> Callable[[], Everything]:
+    session_ids = [sessions.find(core, one).session_id for one in command.session_ids]
+
+    def everything() -> Everything:
+        tasks = [views.task_view(core, t) for one in session_ids for t in core.tasks.get(one, {}).values()]
+        return Everything(
+            [codec.session_row(one) for one in core.sessions.values()],
+            tasks,
+            [views.worker_view(one) for one in core.workers.values()],
+            [codec.pool_row(one) for one in core.pools.values()],
+            all_locks(core),
+            [codec.lapse_row(one) for one in core.lapses.values()],
+        )
+
+    return everything
+
+
+def explain_tasks(
+    core: Core, command: c.ExplainTasks, now: Time
+) -> Callable[[], list[tuple[TaskView, list[Wait]]]]:
+    session = sessions.find(core, command.session_id)
+    mine = core.tasks.get(session.session_id, {})
+    if (
+        command.task_id
+        and command.task_id not in mine
+        and command.task_id not in core.ended.get(session.session_id, {})
+    ):
+        raise Refusal(Reason.TASK_NOT_FOUND, f"There is no unfinished task {command.task_id!r} in session "
+                                             f"{session.session_id}.", id=command.task_id)  # fmt: skip
+
+    def explained() -> list[tuple[TaskView, list[Wait]]]:
+        chosen: list[Task] = [
+            task
+            for task in mine.values()
+            if command.task_id in ("", task.task_id) and task.index > command.after
+        ]
+        chosen.sort(key=lambda task: task.index)
+        return [(views.task_view(core, t), waits.explain(core, t)) for t in chosen[: command.limit]]
+
+    return explained
+
+
+def _waiters(core: Core, now: Time) -> list[WaiterView]:
+    found = []
+    waiting_now = [(ticket, owner, files) for owner, ticket, files in core.locks.owners() if ticket != HELD]
+    for position, (_, owner, files) in enumerate(sorted(waiting_now), 1):
+        session_id, _, task_id = owner.partition("/")
+        task = core.tasks[session_id][task_id]
+        holder = Holder(session_id, core.sessions[session_id].name, task_id, "", "", "")
+        found.append(WaiterView(holder, files, now.us - task.waits_since_us, position, task.waits_on))
+    return found

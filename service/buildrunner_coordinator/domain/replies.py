@@ -1,0 +1,213 @@
+"""What the core answers with, and what it wants sent to workers. Immutable, so that a later batch
+cannot change what an earlier one is about to say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from buildrunner_coordinator.domain.changes import LapseRow, PoolRow, SessionRow, TaskRow
+from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest, Worker
+
+# ------------------------------------------------------------------- replies
+
+
+class SessionPage(NamedTuple):
+    rows: list[SessionRow]
+    next_before: int
+    total: int
+
+
+class Wait(NamedTuple):
+    """Why a task does not run. `kind` is the lower-case name of the proto's WaitKind."""
+
+    kind: str
+    message: str
+    names: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
+    until_us: int = 0
+    """Wall clock."""
+
+
+class TaskView(NamedTuple):
+    """A task of which at least one part may be in memory only, as it is after this batch."""
+
+    row: TaskRow
+    title: str
+    priority: int
+    files: tuple[PathRequest, ...]
+    submitted_at_us: int
+    progress_percent: float = 0.0
+    progress_message: str = ""
+    wait: Wait | None = None
+
+
+class Submitted(NamedTuple):
+    session: SessionRow
+    tasks: list[TaskView]
+    added: int
+
+
+class Retried(NamedTuple):
+    session: SessionRow
+    revived: int
+
+
+class WorkerView(NamedTuple):
+    """A copy of a worker's fields. `tasks` are (session id, task id, attempt number)."""
+
+    worker: Worker
+    """A copy; its `attempts` are empty."""
+    tasks: tuple[tuple[str, str, int], ...]
+
+
+class WorkerPage(NamedTuple):
+    workers: list[WorkerView]
+    next_after: int
+    total: int
+
+
+class Registered(NamedTuple):
+    worker_id: str
+    generation: int
+    adopted: tuple[str, ...]
+    """Attempt ids, of the held ones, that are still the worker's."""
+
+
+class HeartbeatAnswer(NamedTuple):
+    known: bool
+    """False: the worker must register anew."""
+    unknown_attempt_ids: tuple[str, ...]
+    draining: bool
+
+
+class OutputAck(NamedTuple):
+    attempt_id: str
+    fence: int
+    offset: int
+    stale: bool
+
+
+class Holder(NamedTuple):
+    session_id: str
+    session_name: str
+    task_id: str
+    attempt_id: str
+    worker_id: str
+    host: str
+
+
+class LockView(NamedTuple):
+    lock_id: str
+    path: str
+    mode: LockMode
+    kind: LockKind
+    holder: Holder
+    fence: int
+    acquired_at_us: int
+    freed_us: int
+    """Core time at which a lapsed one is freed; 0 otherwise."""
+
+
+class WaiterView(NamedTuple):
+    holder: Holder
+    files: tuple[PathRequest, ...]
+    waited_us: int
+    position: int
+    blocked_by: tuple[str, ...]
+
+
+class LockPage(NamedTuple):
+    locks: list[LockView]
+    waiters: list[WaiterView]
+
+
+class Summary(NamedTuple):
+    sessions: dict[str, int]
+    """By status."""
+    workers: dict[str, int]
+    tasks: dict[str, int]
+    locks_held: int
+    lock_waiters: int
+
+
+class Everything(NamedTuple):
+    sessions: list[SessionRow]
+    tasks: list[TaskView]
+    workers: list[WorkerView]
+    pools: list[PoolRow]
+    locks: list[LockView]
+    lapses: list[LapseRow]
+
+
+class TaskPlace(NamedTuple):
+    session_id: str
+    view: TaskView | None
+    """Set when the task is not over."""
+    attempt: int
+    """Number of its live or last attempt; 0 if unknown here."""
+    session_over: bool
+
+
+# --------------------------------------------------------------------- sends
+
+
+class Disposition(StrEnum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    STALE = "stale"
+    OUTPUT_MISSING = "output_missing"
+
+
+class Assign(NamedTuple):
+    attempt_id: str
+    fence: int
+    session_id: str
+    session_name: str
+    number: int
+    spec: bytes
+    generation: int
+
+
+class Revoke(NamedTuple):
+    attempt_id: str
+    fence: int
+
+
+class Stop(NamedTuple):
+    """Cancel an attempt."""
+
+    attempt_id: str
+    fence: int
+    outcome: Outcome
+    reason: str
+
+
+class Acknowledge(NamedTuple):
+    attempt_id: str
+    fence: int
+    disposition: Disposition
+    output_offset: int = 0
+
+
+class Drain(NamedTuple):
+    reason: str
+
+
+Send = Assign | Revoke | Stop | Acknowledge | Drain
+"""Sent to one worker, in order: `Core.take_sends()` gives (worker_id, Send) pairs."""
+
+
+# --------------------------------------------------------------------- feed
+
+
+class Event(NamedTuple):
+    """One entity as it is after a batch, for watchers. Exactly one field is set."""
+
+    session: SessionRow | None = None
+    task: TaskView | None = None
+    worker: WorkerView | None = None
+    pool: PoolRow | None = None
+    lock: LockView | None = None
+    removed: tuple[str, str, str] | None = None
+    """(kind, id, session id): kind is session, worker, lock or pool."""

@@ -1,0 +1,192 @@
+"""What workers say of attempts: started, progress, output, finished, given back.
+
+Every report names its attempt and fence. One whose attempt is not live, or not the sender's, changes
+nothing and is answered as stale (or duplicate): Faktory, which acknowledges by job id alone, lets a
+zombie's late word clear another worker's reservation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import attempts, endings
+from buildrunner_coordinator.domain import commands as c
+from buildrunner_coordinator.domain.changes import OutputRow
+from buildrunner_coordinator.domain.ids import mix
+from buildrunner_coordinator.domain.model import Attempt, Outcome, Task, Time, Worker
+from buildrunner_coordinator.domain.moves import move_worker
+from buildrunner_coordinator.domain.replies import Acknowledge, Disposition, OutputAck
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+_JITTER_PERCENT = 20
+_STALE, _ACCEPTED = Disposition.STALE, Disposition.ACCEPTED
+
+
+def started(core: Core, command: c.Started, now: Time) -> None:
+    task = _live(core, command.attempt_id, command.fence, command.worker_id)
+    if task is None:
+        core.send(command.worker_id, Acknowledge(command.attempt_id, command.fence, _STALE))
+    else:
+        attempts.start(core, task, command.pid, command.started_at_us, command.slot)
+
+
+def progress(core: Core, command: c.Progress, now: Time) -> None:
+    task = _live(core, command.attempt_id, command.fence, command.worker_id)
+    if task is not None:
+        task.progress_percent = min(max(command.percent, 0.0), 100.0)
+        task.progress_message = command.message
+        core.journal.watched_tasks[task.index] = task
+
+
+def revoked(core: Core, command: c.Revoked, now: Time) -> None:
+    """The answer to a revocation. One that had started goes on as if it had not been asked."""
+    task = _live(core, command.attempt_id, command.fence, command.worker_id)
+    if task is None or task.attempt is None:
+        return
+    if command.started or task.attempt.started:
+        task.attempt.revoking = False
+        return
+    order, reason = task.attempt.stop_as or Outcome.REVOKED, task.attempt.stop_reason
+    attempts.end(core, task, now, order)
+    attempts.after_ordered_stop(core, task, order, reason, now)
+
+
+def append_output(core: Core, command: c.AppendOutput, now: Time) -> OutputAck:
+    task = _live(core, command.attempt_id, command.fence, command.worker_id)
+    if task is None or task.attempt is None:
+        return OutputAck(command.attempt_id, command.fence, 0, True)
+    _append(core, task.attempt, command.chunks)
+    return OutputAck(command.attempt_id, command.fence, task.attempt.output_bytes, False)
+
+
+def finished(core: Core, command: c.Finished, now: Time) -> Acknowledge:
+    """The end of an attempt. Acknowledged with the commit that has outcome and output."""
+    attempt_id, fence = command.attempt_id, command.fence
+    task = _live(core, attempt_id, fence, command.worker_id)
+    if task is None or task.attempt is None:
+        known = attempt_id in core.recent
+        return Acknowledge(attempt_id, fence, Disposition.DUPLICATE if known else _STALE)
+    attempt = task.attempt
+    if command.output:
+        _append(core, attempt, command.output)
+    if attempt.output_bytes < command.output_bytes:
+        return Acknowledge(attempt_id, fence, Disposition.OUTPUT_MISSING, attempt.output_bytes)
+    _conclude(core, task, attempt, command, now)
+    core.recent.add(attempt_id)
+    return Acknowledge(attempt_id, fence, _ACCEPTED, attempt.output_bytes)
+
+
+def _live(core: Core, attempt_id: str, fence: int, worker_id: str) -> Task | None:
+    task = core.attempts.get(attempt_id)
+    if task is None or task.fence != fence or task.worker_id != worker_id:
+        return None
+    return task
+
+
+def _append(core: Core, attempt: Attempt, chunks: tuple[c.Chunk, ...]) -> None:
+    """Takes the pieces that follow on what is there; what is there already is cut off, a gap ends it."""
+    for chunk in chunks:
+        position = chunk.offset - chunk.dropped_bytes
+        end = chunk.offset + len(chunk.data)
+        if end <= attempt.output_bytes:
+            continue
+        if position > attempt.output_bytes:
+            return
+        cut = max(0, attempt.output_bytes - chunk.offset)
+        dropped = chunk.dropped_bytes if cut == 0 else 0
+        core.journal.outputs.append(OutputRow(
+            attempt.session_id, attempt.task_id, attempt.number, chunk.offset + cut, chunk.channel, dropped,
+            chunk.data[cut:] if cut else chunk.data,
+        ))  # fmt: skip
+        attempt.output_bytes = end
+
+
+def _conclude(core: Core, task: Task, attempt: Attempt, report: c.Finished, now: Time) -> None:
+    """What the outcome means for the task, the worker and the session."""
+    ordered = attempt.stop_as
+    worker = core.workers.get(attempt.worker_id)
+    if report.outcome is Outcome.SUCCEEDED:
+        attempts.end(core, task, now, Outcome.SUCCEEDED, report=report)
+        _count(core, worker, succeeded=True)
+        endings.succeed(core, task, now)
+    elif ordered is not None:
+        attempts.end(core, task, now, ordered, report=report, error=attempt.stop_reason)
+        attempts.after_ordered_stop(core, task, ordered, attempt.stop_reason, now)
+    elif report.outcome in (Outcome.CANCELLED, Outcome.REVOKED):
+        attempts.end(core, task, now, Outcome.REVOKED, report=report)
+        attempts.requeue(core, task, now)
+    elif report.outcome is Outcome.LOST:
+        attempts.lose(core, task, now, gone=True, reason=report.error or "its worker lost its lease")
+    elif report.outcome is Outcome.NOT_STARTED and report.worker_fault:
+        attempts.end(core, task, now, Outcome.NOT_STARTED, report=report)
+        _blame(core, task, worker)
+        attempts.requeue(core, task, now)
+    else:
+        attempts.end(core, task, now, report.outcome, report=report, error=report.error or _describe(report))
+        _count(core, worker, succeeded=False)
+        _fail_or_retry(core, task, report, now)
+
+
+def _fail_or_retry(core: Core, task: Task, report: c.Finished, now: Time) -> None:
+    task.failures += 1
+    if task.failures > task.traits.max_retries:
+        endings.fail(core, task, _reason(report), now)
+        return
+    task.avoid = tuple(dict.fromkeys((*task.avoid, task.worker_id)))
+    task.not_before_us = now.us + backoff_us(task)
+    attempts.requeue(core, task, now)
+
+
+def backoff_us(task: Task) -> int:
+    """Pause before the next attempt: doubles with each failure, with 20 % jitter either way.
+
+    The jitter is drawn from the fence, so that the core stays deterministic.
+    """
+    traits = task.traits
+    doubled_ms = min(traits.backoff_ms << min(task.failures - 1, 40), traits.backoff_max_ms)
+    spread = mix(task.fence) % (2 * _JITTER_PERCENT + 1) - _JITTER_PERCENT
+    return doubled_ms * 1000 * (100 + spread) // 100
+
+
+def _count(core: Core, worker: Worker | None, *, succeeded: bool) -> None:
+    if worker is None:
+        return
+    worker.faults = 0
+    if succeeded:
+        worker.succeeded += 1
+    else:
+        worker.failed += 1
+    core.journal.workers[worker.worker_id] = worker
+
+
+def _blame(core: Core, task: Task, worker: Worker | None) -> None:
+    """The worker could not start it. After three in a row it gets nothing until it registers anew."""
+    task.avoid = tuple(dict.fromkeys((*task.avoid, task.worker_id)))
+    if worker is None:
+        return
+    worker.faults += 1
+    core.journal.workers[worker.worker_id] = worker
+    if worker.faults >= core.settings.worker_fault_limit:
+        move_worker(core, worker, "fault")
+        for attempt in worker.attempts.values():
+            attempts.revoke(core, attempt)
+
+
+def _describe(report: c.Finished) -> str:
+    if report.outcome is Outcome.TIMED_OUT:
+        return "its timeout ran out"
+    if report.signal:
+        return f"killed by signal {report.signal}"
+    if report.exit_code is not None:
+        return f"exit code {report.exit_code}"
+    return "failed"
+
+
+def _reason(report: c.Finished) -> str:
+    if report.outcome is Outcome.TIMED_OUT:
+        return "TIMEOUT"
+    if report.outcome is Outcome.NOT_STARTED:
+        return "NOT_STARTED"
+    return "SIGNAL" if report.signal else "EXIT"

@@ -1,0 +1,88 @@
+"""The core from the rows of a store: what is derived is built anew, nothing is taken on trust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import codec, workers
+from buildrunner_coordinator.domain.changes import Snapshot
+from buildrunner_coordinator.domain.model import Task, TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.sessions import remember
+from buildrunner_coordinator.domain.timers import Timer
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.core import Core
+
+
+def restore(core: Core, snapshot: Snapshot, now: Time) -> None:
+    _restore_sessions(core, snapshot)
+    _restore_workers(core, snapshot, now)
+    for ended in snapshot.ended:
+        core.ended[ended.session_id][ended.task_id] = TaskStatus(ended.status)
+    for spec, row in zip(snapshot.specs, snapshot.tasks, strict=True):
+        task = codec.task_of(spec, row, snapshot.output_bytes.get(row.attempt_id, 0))
+        core.tasks[task.session_id][task.task_id] = task
+    for mine in core.tasks.values():
+        for task in mine.values():
+            _place_task(core, task, now)
+    for lapse_row in snapshot.lapses:
+        lapse = codec.lapse_of(lapse_row)
+        core.lapses[lapse.attempt_id] = lapse
+        if lapse.files:
+            core.locks.add(lapse.attempt_id, lapse.files)
+        core.timers.add(lapse.until_us, Timer.LAPSE, lapse.attempt_id)
+    for pool_row in snapshot.pools:
+        pool = codec.pool_of(pool_row)
+        core.pools[pool.session_id, pool.host] = pool
+    for request in sorted(snapshot.requests, key=lambda row: row.expires_us):
+        core.requests.restore(request)
+
+
+def _restore_sessions(core: Core, snapshot: Snapshot) -> None:
+    for row in sorted(snapshot.sessions, key=lambda one: one.ordinal):
+        session = codec.session_of(row)
+        core.sessions[session.session_id] = session
+        if not session.is_over:
+            remember(core, session)
+        elif core.settings.retention_ms:
+            at_us = session.ended_us + core.settings.retention_ms * 1000
+            core.timers.add(at_us, Timer.RETENTION, session.session_id)
+
+
+def _restore_workers(core: Core, snapshot: Snapshot, now: Time) -> None:
+    for row in sorted(snapshot.workers, key=lambda one: one.ordinal):
+        worker = codec.worker_of(row)
+        core.workers[worker.worker_id] = worker
+        if worker.status is WorkerStatus.OFFLINE:
+            at_us = worker.offline_us + core.settings.offline_ttl_ms * 1000
+            core.timers.add(at_us, Timer.RETIRE, worker.worker_id)
+        else:
+            workers.renew(core, worker, now)
+            core.timers.add(worker.lease_until_us, Timer.LEASE, worker.worker_id)
+
+
+def _place_task(core: Core, task: Task, now: Time) -> None:
+    """Enters the task where its state says it belongs."""
+    attempt = task.attempt
+    if attempt is not None:
+        core.attempts[attempt.attempt_id] = task
+        worker = core.workers[attempt.worker_id]
+        worker.attempts[attempt.attempt_id] = attempt
+        worker.slots_taken += task.traits.slots
+        core.queue.unstarted += not attempt.started
+        if task.files:
+            core.locks.add(attempt.attempt_id, task.files)
+    elif task.status is TaskStatus.BLOCKED:
+        _block(core, task)
+    elif task.not_before_us > now.us or task.status is TaskStatus.CANCELLING:
+        core.timers.add(task.not_before_us, Timer.TASK, *task.key)
+    else:
+        core.queue.add(task)
+
+
+def _block(core: Core, task: Task) -> None:
+    ended = core.ended[task.session_id]
+    for need in task.needs:
+        if need not in ended:
+            core.dependents[task.session_id].setdefault(need, []).append(task.task_id)
+            task.needs_left += 1

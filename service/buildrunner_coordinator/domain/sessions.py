@@ -1,0 +1,226 @@
+"""What is asked of sessions: create, start, pause, resume, close, cancel, end, change, read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import attempts, endings, waiting
+from buildrunner_coordinator.domain import commands as c
+from buildrunner_coordinator.domain.changes import SessionRow
+from buildrunner_coordinator.domain.codec import session_row
+from buildrunner_coordinator.domain.ids import fresh_id, resolve
+from buildrunner_coordinator.domain.model import Driver, Outcome, Pool, Session, SessionStatus, Time
+from buildrunner_coordinator.domain.moves import check_session, move_session
+from buildrunner_coordinator.domain.refusals import Reason, Refusal
+from buildrunner_coordinator.domain.replies import SessionPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from buildrunner_coordinator.domain.core import Core
+
+LAST = "last"
+
+
+def find(core: Core, given: str) -> Session:
+    """By id, unique prefix, or "last". Raises Refusal (SESSION_NOT_FOUND, AMBIGUOUS_ID)."""
+    if given == LAST:
+        if not core.sessions:
+            raise Refusal(Reason.SESSION_NOT_FOUND, "There are no sessions yet.", id=given)
+        return max(core.sessions.values(), key=lambda session: session.order)
+    return core.sessions[resolve(given, core.sessions, Reason.SESSION_NOT_FOUND, "session")]
+
+
+def shown(core: Core, session: Session) -> Callable[[], SessionRow]:
+    """The session as it is when the batch has been placed."""
+    return lambda: session_row(session)
+
+
+def create(core: Core, command: c.CreateSession, now: Time) -> Session:
+    """Registers the session. The caller has checked names and numbers."""
+    session = Session(
+        fresh_id(command.seed, core.sessions), command.workspace_id or core.workspace_id, command.name,
+        driver=command.driver, declared_tasks=command.declared_tasks, failure_action=command.failure_action,
+        failure_limit=command.failure_limit, max_parallel=command.max_parallel,
+        wanted_workers=command.wanted_workers, metadata_json=command.metadata_json,
+        created_at_us=now.wall_us, order=core.next_order,
+    )  # fmt: skip
+    core.next_order += 1
+    core.sessions[session.session_id] = session
+    remember(core, session)
+    core.touch(session)
+    return session
+
+
+def remember(core: Core, session: Session) -> None:
+    """Makes room in memory for the tasks of an unfinished session."""
+    core.tasks[session.session_id] = {}
+    core.ended[session.session_id] = {}
+    core.dependents[session.session_id] = {}
+
+
+def run(core: Core, session: Session, event: str, now: Time) -> None:
+    """CREATED, PAUSED or FAILED to RUNNING, with its pool of workers."""
+    if move_session(core, session, event):
+        session.started_at_us = session.started_at_us or now.wall_us
+        core.queue.lanes.setdefault(session.session_id, {})
+    set_wanted(core, session, session.wanted_workers)
+    endings.settle(core, session, now)
+
+
+def set_wanted(core: Core, session: Session, wanted: int) -> None:
+    """How many workers the keeper should run for this session alone."""
+    session.wanted_workers = wanted
+    core.touch(session)
+    key = (session.session_id, "")
+    pool = core.pools.get(key)
+    if session.is_over or session.status is SessionStatus.CREATED or (pool is None and not wanted):
+        return
+    if pool is None:
+        pool = core.pools[key] = Pool(session.session_id, "", wanted)
+    pool.wanted = wanted
+    core.journal.pools[key] = pool
+
+
+def create_session(core: Core, command: c.CreateSession, now: Time) -> Callable[[], SessionRow]:
+    if command.workspace_id not in ("", core.workspace_id):
+        raise Refusal(
+            Reason.WORKSPACE_NOT_FOUND, f"This coordinator does not serve workspace {command.workspace_id!r}."
+        )
+    return shown(core, create(core, command, now))
+
+
+def read_session(core: Core, command: c.ReadSession, now: Time) -> Callable[[], SessionRow]:
+    return shown(core, find(core, command.session_id))
+
+
+def list_sessions(core: Core, command: c.ListSessions, now: Time) -> SessionPage:
+    chosen = [s for s in core.sessions.values() if not command.statuses or s.status in command.statuses]
+    chosen.sort(key=lambda session: session.order, reverse=True)
+    older = [s for s in chosen if not command.before or s.order < command.before]
+    page = older[: command.limit]
+    more = len(older) > len(page)
+    return SessionPage([session_row(s) for s in page], page[-1].order if more else 0, len(chosen))
+
+
+def start_session(core: Core, command: c.StartSession, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    check_session(session, "start")
+    if command.wanted_workers is not None:
+        session.wanted_workers = command.wanted_workers
+    session.worker_id = command.worker_id or session.worker_id
+    run(core, session, "start", now)
+    return shown(core, session)
+
+
+def resume_session(core: Core, command: c.ResumeSession, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    check_session(session, "resume")
+    session.worker_id = command.worker_id or session.worker_id
+    session.locks_released = False
+    run(core, session, "resume", now)
+    return shown(core, session)
+
+
+def pause_session(core: Core, command: c.PauseSession, now: Time) -> Callable[[], SessionRow]:
+    """Nothing new starts. What has not started is taken back; with `now` what runs is stopped too."""
+    session = find(core, command.session_id)
+    move_session(core, session, "pause")
+    session.locks_released = session.locks_released or command.release_locks
+    core.touch(session)
+    waiting.step_aside(core, session.session_id)
+    for task in list(core.tasks[session.session_id].values()):
+        if task.attempt is None:
+            continue
+        if command.now:
+            attempts.stop(core, task, Outcome.REVOKED, "PAUSED", now)
+        else:
+            attempts.revoke(core, task.attempt)
+    return shown(core, session)
+
+
+def cancel_session(core: Core, command: c.CancelSession, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    if session.is_over and session.driver is Driver.OWNER:
+        return shown(core, session)
+    if check_session(session, "cancel") is not None:
+        _end(core, session, SessionStatus.CANCELLED, command.reason, now)
+    return shown(core, session)
+
+
+def close_session(core: Core, command: c.CloseSession, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    if session.open:
+        session.open = False
+        core.touch(session)
+        endings.settle(core, session, now)
+    return shown(core, session)
+
+
+def complete_session(core: Core, command: c.CompleteSession, now: Time) -> Callable[[], SessionRow]:
+    return _end_by_owner(core, command.session_id, "complete", SessionStatus.COMPLETED, "", now)
+
+
+def fail_session(core: Core, command: c.FailSession, now: Time) -> Callable[[], SessionRow]:
+    return _end_by_owner(core, command.session_id, "fail", SessionStatus.FAILED, command.reason, now)
+
+
+def update_session(core: Core, command: c.UpdateSession, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    if session.is_over:
+        raise Refusal(
+            Reason.WRONG_STATE, f"Session {session.session_id} is {session.status}: nothing to change."
+        )
+    if command.max_parallel is not None:
+        session.max_parallel = command.max_parallel
+    if command.metadata_json is not None:
+        session.metadata_json = command.metadata_json
+    if command.failure_action is not None:
+        session.failure_action = command.failure_action
+        session.failure_limit = command.failure_limit or 1
+    if command.wanted_workers is not None:
+        set_wanted(core, session, command.wanted_workers)
+    core.touch(session)
+    return shown(core, session)
+
+
+def update_progress(core: Core, command: c.UpdateProgress, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    if not session.is_over:
+        session.reported = (command.completed, command.failed, command.in_progress)
+        core.touch(session)
+    return shown(core, session)
+
+
+def mark_files_modified(core: Core, command: c.MarkFilesModified, now: Time) -> Callable[[], SessionRow]:
+    session = find(core, command.session_id)
+    session.modified_files = tuple(sorted({*session.modified_files, *command.paths}))
+    core.touch(session)
+    return shown(core, session)
+
+
+def _end_by_owner(
+    core: Core, given: str, event: str, status: SessionStatus, reason: str, now: Time
+) -> Callable[[], SessionRow]:
+    session = find(core, given)
+    if session.is_over:
+        return shown(core, session)
+    if session.driver is not Driver.OWNER:
+        raise Refusal(
+            Reason.WRONG_STATE,
+            f"Session {session.session_id} ({session.name}) ends with its tasks. Close or cancel it instead.",
+            status=session.status.value,
+        )
+    check_session(session, event)
+    _end(core, session, status, reason, now)
+    return shown(core, session)
+
+
+def _end(core: Core, session: Session, status: SessionStatus, reason: str, now: Time) -> None:
+    """Stops everything of the session; it is over when its last attempt is."""
+    session.open = False
+    session.ending_as = status
+    session.reason = reason or session.reason
+    core.touch(session)
+    endings.cancel_all(core, session, "SESSION_CANCELLED", now, running=True)
+    endings.settle(core, session, now)

@@ -1,0 +1,240 @@
+"""What is asked of tasks: submit, cancel, run again, find."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain import attempts, endings, sessions, views
+from buildrunner_coordinator.domain import commands as c
+from buildrunner_coordinator.domain.codec import session_row, task_of
+from buildrunner_coordinator.domain.graphs import find_cycle
+from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskStatus, Time
+from buildrunner_coordinator.domain.moves import check_session, move_task
+from buildrunner_coordinator.domain.refusals import Reason, Refusal
+from buildrunner_coordinator.domain.replies import Retried, Submitted, TaskPlace, TaskView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from buildrunner_coordinator.domain.core import Core
+
+_REVIVABLE = (TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
+
+
+def submit_tasks(core: Core, command: c.SubmitTasks, now: Time) -> Callable[[], Submitted]:
+    session = sessions.find(core, command.session_id)
+    _check_open(session)
+    check_tasks(core, session, command.tasks)
+    added = _add(core, session, command.tasks, now)
+    if command.seal:
+        session.open = False
+    endings.settle(core, session, now)
+    return _submitted(core, session, added if command.summaries else [], len(added))
+
+
+def submit_plan(core: Core, command: c.SubmitPlan, now: Time) -> Callable[[], Submitted]:
+    """Everything is checked before the session comes into being."""
+    if command.create is None:
+        session = sessions.find(core, command.session_id)
+        _check_open(session)
+        if command.start:
+            check_session(session, "start")
+        check_tasks(core, session, command.tasks)
+    else:
+        check_tasks(core, None, command.tasks)
+        session = sessions.create(core, command.create, now)
+    added = _add(core, session, command.tasks, now)
+    if command.seal:
+        session.open = False
+    core.touch(session)
+    if command.start:
+        sessions.run(core, session, "start", now)
+    return _submitted(core, session, [], len(added))
+
+
+def check_tasks(core: Core, session: Session | None, tasks: tuple[c.NewTask, ...]) -> None:
+    """Ids new and unique, needs known, no circle, not more than were declared. Raises Refusal."""
+    live = core.tasks[session.session_id] if session else {}
+    ended = core.ended[session.session_id] if session else {}
+    new: dict[str, tuple[str, ...]] = {}
+    for task in tasks:
+        if task.task_id in new or task.task_id in live or task.task_id in ended:
+            raise Refusal(
+                Reason.TASK_EXISTS,
+                f"There are two tasks {task.task_id!r} in this session. Ids must be unique in a session.",
+                task_id=task.task_id,
+            )
+        new[task.task_id] = task.needs
+    for task_id, needs in new.items():
+        for need in needs:
+            if need not in new and need not in live and need not in ended:
+                raise Refusal(
+                    Reason.UNKNOWN_NEED,
+                    f"Task {task_id!r} needs {need!r}, which is neither in this "
+                    f"submission nor in the session.",
+                    task_id=task_id,
+                )
+    cycle = find_cycle(new)
+    if cycle:
+        raise Refusal(
+            Reason.CYCLE, f"Tasks need each other in a circle: {' -> '.join(cycle)}.", task_id=cycle[0]
+        )
+    _check_declared(session, len(tasks))
+
+
+def cancel_task(core: Core, command: c.CancelTask, now: Time) -> Callable[[], TaskView]:
+    """Stops it. Raises Refusal (TASK_NOT_FOUND) also for one that is over: only the store knows those."""
+    session = sessions.find(core, command.session_id)
+    task = core.tasks.get(session.session_id, {}).get(command.task_id)
+    if task is None:
+        raise Refusal(Reason.TASK_NOT_FOUND, f"There is no unfinished task {command.task_id!r} in session "
+                                             f"{session.session_id}.", id=command.task_id)  # fmt: skip
+    if task.status in c.TASK_WAITING:
+        endings.cancel_now(core, task, command.reason or "CANCELLED", now)
+    else:
+        attempts.stop(core, task, Outcome.CANCELLED, command.reason or "CANCELLED", now)
+    return lambda: views.task_view(core, task)
+
+
+def retry_tasks(core: Core, command: c.RetryTasks, now: Time) -> Callable[[], Retried]:
+    """Revives failed, skipped and cancelled tasks, and the session with them."""
+    session = sessions.find(core, command.session_id)
+    check_session(session, "retry")
+    if session.ending_as is not None:
+        raise Refusal(
+            Reason.WRONG_STATE, f"Session {session.session_id} is ending: wait until it is over, then retry."
+        )
+    chosen = _to_revive(core, session, command)
+    was_over = session.is_over
+    if was_over:
+        sessions.remember(core, session)
+        core.ended[session.session_id] = {row.task_id: TaskStatus(row.status) for _, row in command.stored}  # type: ignore[attr-defined]
+    for task in chosen:
+        _revive(core, session, task)
+    for task in chosen:
+        _admit(core, session, task)
+    if was_over:
+        session.run += 1
+        session.ended_at_us, session.ended_us, session.reason = 0, 0, ""
+        sessions.run(core, session, "retry", now)
+    core.touch(session)
+    return lambda: Retried(session_row(session), len(chosen))
+
+
+def find_task(core: Core, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
+    session = sessions.find(core, command.session_id)
+    task = core.tasks.get(session.session_id, {}).get(command.task_id)
+    if task is None:
+        return lambda: TaskPlace(session.session_id, None, 0, session.is_over)
+    return lambda: TaskPlace(session.session_id, views.task_view(core, task), task.attempts, session.is_over)
+
+
+def _check_open(session: Session) -> None:
+    if session.is_over or not session.open:
+        state = session.status.value if session.is_over else "closed"
+        raise Refusal(
+            Reason.SESSION_CLOSED,
+            f"Session {session.session_id} ({session.name}) is {state}: "
+            f"no task can be added. Start a new session.",
+            status=state,
+        )
+
+
+def _check_declared(session: Session | None, added: int) -> None:
+    if session and session.declared_tasks:
+        there = sum(session.counts.values())
+        if there + added > session.declared_tasks:
+            raise Refusal(
+                Reason.INVALID,
+                f"Session {session.session_id} was declared with {session.declared_tasks} "
+                f"tasks and has {there}; {added} more do not fit.",
+            )
+
+
+def _add(core: Core, session: Session, tasks: tuple[c.NewTask, ...], now: Time) -> list[Task]:
+    added = []
+    live = core.tasks[session.session_id]
+    for new in tasks:
+        task = Task(session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits,
+                    new.needs, new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us)  # fmt: skip
+        core.next_index += 1
+        live[new.task_id] = task
+        core.journal.specs.append(task)
+        core.journal.tasks[task.index] = task
+        added.append(task)
+    session.counts[TaskStatus.BLOCKED] += len(added)
+    for task in added:
+        _admit(core, session, task)
+    core.touch(session)
+    if session.declared_tasks and sum(session.counts.values()) >= session.declared_tasks:
+        session.open = False
+    return added
+
+
+def _admit(core: Core, session: Session, task: Task) -> None:
+    """A BLOCKED task finds its place: behind its needs, in the queue, or skipped."""
+    if task.status is not TaskStatus.BLOCKED:
+        return
+    ended, live = core.ended[session.session_id], core.tasks[session.session_id]
+    dependents = core.dependents[session.session_id]
+    left = 0
+    for need in task.needs:
+        status = ended.get(need)
+        if status is None:
+            assert need in live, f"{task.key} needs {need}, which is nowhere"
+            dependents.setdefault(need, []).append(task.task_id)
+            left += 1
+        elif status is not TaskStatus.SUCCEEDED:
+            endings.skip_with_dependents(core, task, need)
+            return
+    task.needs_left = left
+    if left == 0:
+        move_task(core, task, "unblock")
+        core.queue.add(task)
+
+
+def _to_revive(core: Core, session: Session, command: c.RetryTasks) -> list[Task]:
+    known = core.ended.get(session.session_id)
+    found: dict[str, Task] = {}
+    for spec, row in command.stored:
+        task = task_of(spec, row)  # type: ignore[arg-type]
+        still_over = known is None or known.get(task.task_id) is task.status
+        if task.status in _REVIVABLE and still_over:
+            found[task.task_id] = task
+    for task_id in command.task_ids:
+        if task_id not in found:
+            raise Refusal(Reason.WRONG_STATE, f"Task {task_id!r} of session {session.session_id} is not there, or "
+                                              f"did not fail: only failed, skipped and cancelled ones run again.",
+                          task_id=task_id)  # fmt: skip
+    chosen = _with_skipped(found, command.task_ids) if command.task_ids else set(found)
+    if not chosen:
+        raise Refusal(Reason.WRONG_STATE, f"Session {session.session_id} ({session.name}) has nothing to run again.",
+                      status=session.status.value)  # fmt: skip
+    return [task for task in found.values() if task.task_id in chosen]
+
+
+def _with_skipped(found: dict[str, Task], named: tuple[str, ...]) -> set[str]:
+    """The named tasks, and those that were skipped because of them."""
+    chosen = set(named)
+    grown = True
+    while grown:
+        more = {
+            one.task_id for one in found.values()
+            if one.status is TaskStatus.SKIPPED and one.task_id not in chosen and chosen & set(one.needs)
+        }  # fmt: skip
+        grown = bool(more)
+        chosen |= more
+    return chosen
+
+
+def _revive(core: Core, session: Session, task: Task) -> None:
+    core.ended[session.session_id].pop(task.task_id, None)
+    core.tasks[session.session_id][task.task_id] = task
+    move_task(core, task, "revive")
+    task.run += 1
+    task.failures = task.crashes = task.not_before_us = task.ended_at_us = 0
+    task.avoid, task.outcome, task.exit_code, task.error, task.reason = (), None, None, "", ""
+
+
+def _submitted(core: Core, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:
+    return lambda: Submitted(session_row(session), [views.task_view(core, task) for task in tasks], count)
