@@ -40,7 +40,7 @@ simulate: $(READY) ## run the simulator over many seeds (SIMULATE_ARGS=...)
 
 ##@ Check
 .PHONY: check
-check: lint types floors sizes requirements-check stubs-check proto-lint proto-breaking ## everything CI checks besides the tests
+check: lint types floors sizes requirements-check stubs-check states-check proto-lint proto-breaking ## everything CI checks besides the tests
 	@echo "check: all good"
 
 .PHONY: lint
@@ -69,6 +69,10 @@ requirements-check: ## pinned requirements carry hashes and no addresses
 .PHONY: stubs-check
 stubs-check: $(READY) ## the committed stubs follow from the protos
 	@$(BIN)/python tools/generate_stubs --check
+
+.PHONY: states-check
+states-check: $(READY) ## docs/states.md follows from the state tables
+	@$(BIN)/python tools/draw_states --check
 
 .PHONY: proto-lint
 proto-lint: $(BUF_READY) ## buf: rules and formatting of the protos (needs npm)
@@ -102,6 +106,10 @@ proto-format: $(BUF_READY) ## format the protos (needs npm)
 .PHONY: stubs
 stubs: $(READY) ## generate the Python stubs from the protos
 	@$(BIN)/python tools/generate_stubs
+
+.PHONY: states
+states: $(READY) ## draw docs/states.md from the state tables
+	@$(BIN)/python tools/draw_states
 
 .PHONY: lock
 lock: ## pin the dependencies again (LOCK_ARGS=--upgrade)

@@ -70,7 +70,7 @@ def test_a_restart_keeps_what_runs_and_the_worker_is_adopted(stage, task):
     stage.finish(b)
     assert stage.session_status(session) == "completed"
     rows = [row for one in stage.changes for row in one.attempts]
-    assert [(row.task_id, row.number, row.pid) for row in rows][0] == ("a", 1, 77)
+    assert next((row.task_id, row.number, row.pid) for row in rows) == ("a", 1, 77)
 
 
 def test_a_worker_that_comes_back_too_late_is_told_that_its_attempt_is_stale(stage, task):

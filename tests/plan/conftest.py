@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from buildrunner_parallel.plan import Plan, PlanError, load_plan
@@ -11,7 +13,7 @@ from buildrunner_parallel.plan import Plan, PlanError, load_plan
 def load(tmp_path):
     """Loads text as a plan file of the given ending, submitted from an empty directory."""
 
-    def load_text(text: str | bytes, ending: str = "yaml", **options: object) -> Plan:
+    def load_text(text: str | bytes, ending: str = "yaml", **options: Any) -> Plan:
         path = tmp_path / f"plan.{ending}"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         options.setdefault("directory", tmp_path)
@@ -24,7 +26,7 @@ def load(tmp_path):
 def refusal(load, tmp_path):
     """The lines that a bad plan gets, without the temporary directory in them."""
 
-    def lines(text: str | bytes, ending: str = "yaml", **options: object) -> list[str]:
+    def lines(text: str | bytes, ending: str = "yaml", **options: Any) -> list[str]:
         with pytest.raises(PlanError) as caught:
             load(text, ending, **options)
         return [line.replace(f"{tmp_path}/", "") for line in caught.value.lines]

@@ -11,15 +11,24 @@ from typing import Any
 
 # Public name -> the module below this package that defines it.
 _EXPORTS = {
+    "BuildRunnerError": "errors",
     "Client": "client",
+    "FailurePolicy": "specs",
+    "PathRequest": "specs",
+    "Payload": "specs",
+    "TaskSpec": "specs",
     "parallel_app": "cli.app",
 }
+# Modules that are public as such.
+_MODULES = ("errors", "records")
 
-__all__ = ["Client", "parallel_app"]
+__all__ = [*_EXPORTS, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     """Loads a public name; raises AttributeError for any other."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     module = _EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -62,7 +62,7 @@ def _chosen(core: Core, command: DeleteSessions) -> list[Session]:
         if not session.is_over:
             raise Refusal(
                 Reason.WRONG_STATE,
-                f"Session {session.session_id} ({session.name}) is {session.status}: cancel it before it is deleted.",
+                f"Session {session.session_id} ({session.name}) is {session.status}: cancel it first.",
             )
     return found
 

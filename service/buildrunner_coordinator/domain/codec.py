@@ -70,9 +70,9 @@ def files_of(text: str) -> tuple[PathRequest, ...]:
 def session_row(s: Session) -> SessionRow:
     fields = (
         s.session_id, s.workspace_id, s.name, s.status.value, s.ending_as.value if s.ending_as else "",
-        int(s.open), s.driver.value, s.declared_tasks, s.failure_action.value, s.failure_limit, s.max_parallel,
-        s.wanted_workers, s.worker_id, s.metadata_json, s.created_at_us, s.started_at_us, s.ended_at_us,
-        s.ended_us, s.reason, int(s.locks_released), s.run, json.dumps(s.reported),
+        int(s.open), s.driver.value, s.declared_tasks, s.failure_action.value, s.failure_limit,
+        s.max_parallel, s.wanted_workers, s.worker_id, s.metadata_json, s.created_at_us, s.started_at_us,
+        s.ended_at_us, s.ended_us, s.reason, int(s.locks_released), s.run, json.dumps(s.reported),
         texts_json(s.modified_files), s.order, *s.counts.values(), s.revision,
     )  # fmt: skip
     return SessionRow._make(fields)
@@ -87,7 +87,8 @@ def session_of(row: SessionRow) -> Session:
         row.declared_tasks, FailureAction(row.failure_action), row.failure_limit, row.max_parallel,
         row.wanted_workers, row.worker_id, row.metadata_json, row.created_at_us, row.started_at_us,
         row.ended_at_us, row.ended_us, row.reason, bool(row.locks_released), row.run,
-        (completed, failed, in_progress), texts_of(row.modified_files_json), row.ordinal, counts, row.revision,
+        (completed, failed, in_progress), texts_of(row.modified_files_json), row.ordinal, counts,
+        row.revision,
     )  # fmt: skip
 
 

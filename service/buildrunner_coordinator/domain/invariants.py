@@ -160,7 +160,8 @@ def _sessions(core: Core) -> Iterator[str]:
     for session in core.sessions.values():
         where = f"session {session.session_id}"
         if session.is_over == (session.session_id in core.tasks):
-            yield f"{where} is {session.status}, and memory of its tasks is {'kept' if session.is_over else 'gone'}"
+            kept = "kept" if session.is_over else "gone"
+            yield f"{where} is {session.status}, and memory of its tasks is {kept}"
         if session.is_over and session.ending_as is not None:
             yield f"{where} is over and still ending"
         if session.status is SessionStatus.CREATED and any(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from buildrunner_coordinator.domain import codec, sessions, views, waiting, waits
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.locks import HELD
-from buildrunner_coordinator.domain.model import SessionStatus, Task, TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.model import (
+    PathRequest,
+    SessionStatus,
+    Task,
+    TaskStatus,
+    Time,
+    WorkerStatus,
+)
 from buildrunner_coordinator.domain.paths import key_of, parse_request
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import (
@@ -36,10 +43,12 @@ def list_locks(core: Core, command: c.ListLocks, now: Time) -> Callable[[], Lock
         return session_id in ("", one_session) and path_key[:shorter] == key[:shorter]
 
     def page() -> LockPage:
-        locks = [one for one in all_locks(core)
-                 if wanted(one.holder.session_id, key_of(parse_request(one.path or "./", one.mode)))]  # fmt: skip
-        waiters = [one for one in _waiters(core, core.now)
-                   if any(wanted(one.holder.session_id, key_of(file)) for file in one.files)]  # fmt: skip
+        locks = [one for one in all_locks(core) if wanted(one.holder.session_id, _key(one))]
+        waiters = [
+            one
+            for one in _waiters(core, core.now)
+            if any(wanted(one.holder.session_id, key_of(file)) for file in one.files)
+        ]
         return LockPage(locks, waiters)
 
     return page
@@ -120,6 +129,10 @@ def explain_tasks(
         return [(views.task_view(core, t), waits.explain(core, t)) for t in chosen[: command.limit]]
 
     return explained
+
+
+def _key(lock: LockView) -> tuple[str, ...]:
+    return key_of(PathRequest(lock.path, lock.mode, lock.kind))
 
 
 def _waiters(core: Core, now: Time) -> list[WaiterView]:

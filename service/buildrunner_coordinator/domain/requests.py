@@ -28,7 +28,7 @@ class RequestLog:
         if row.digest != digest:
             raise Refusal(
                 Reason.REQUEST_ID_REUSED,
-                f"The request id {request_id!r} was used for another request. Make a new id for each request.",
+                f"The request id {request_id!r} was used for another request. Make a new one for each.",
             )
         return row.reply
 

@@ -201,15 +201,17 @@ def _to_revive(core: Core, session: Session, command: c.RetryTasks) -> list[Task
         still_over = known is None or known.get(task.task_id) is task.status
         if task.status in _REVIVABLE and still_over:
             found[task.task_id] = task
+    where = f"session {session.session_id} ({session.name})"
     for task_id in command.task_ids:
         if task_id not in found:
-            raise Refusal(Reason.WRONG_STATE, f"Task {task_id!r} of session {session.session_id} is not there, or "
-                                              f"did not fail: only failed, skipped and cancelled ones run again.",
-                          task_id=task_id)  # fmt: skip
+            message = (
+                f"Task {task_id!r} of {where} cannot run again: only failed, skipped and cancelled ones can."
+            )
+            raise Refusal(Reason.WRONG_STATE, message, task_id=task_id)
     chosen = _with_skipped(found, command.task_ids) if command.task_ids else set(found)
     if not chosen:
-        raise Refusal(Reason.WRONG_STATE, f"Session {session.session_id} ({session.name}) has nothing to run again.",
-                      status=session.status.value)  # fmt: skip
+        message = f"In {where} nothing failed, was skipped or cancelled: there is nothing to run again."
+        raise Refusal(Reason.WRONG_STATE, message, status=session.status.value)
     return [task for task in found.values() if task.task_id in chosen]
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def task_view(core: Core, task: Task, row: TaskRow | None = None) -> TaskView:
     """The task as it is now; with `row` if its row is made already."""
     wait = waits.own_reason(core, task) if task.status is TaskStatus.QUEUED else None
-    return TaskView(row or codec.task_row(task), task.title, task.traits.priority, task.files, task.submitted_at_us,
+    made = row or codec.task_row(task)
+    return TaskView(made, task.title, task.traits.priority, task.files, task.submitted_at_us,
                     task.progress_percent, task.progress_message, wait)  # fmt: skip
 
 
@@ -56,7 +57,8 @@ def events(core: Core, journal: Journal, changes: Changes) -> list[Event]:
     known = core.sessions
     made = {(row.session_id, row.task_id): row for row in changes.tasks}
     tasks = journal.tasks | journal.watched_tasks
-    found.extend(Event(task=task_view(core, t, made.get(t.key))) for t in tasks.values() if t.session_id in known)
+    changed = [task for task in tasks.values() if task.session_id in known]
+    found.extend(Event(task=task_view(core, task, made.get(task.key))) for task in changed)
     found.extend(Event(worker=worker_view(one)) for one in journal.workers.values())
     found.extend(Event(pool=row) for row in changes.pools)
     gone = {lock_id for lock_id, _ in journal.removed_locks}

@@ -26,8 +26,8 @@ def own_reason(core: Core, task: Task) -> Wait | None:
     if task.waits_for:
         holders = tuple(one for one in (_holder(core, owner) for owner in task.waits_on) if one is not None)
         who = ", ".join(f"{one.session_name}/{one.task_id}" for one in holders[:_SHOWN])
-        return Wait("locks", f"waits for {', '.join(task.waits_for[:_SHOWN])}" + (f", held by {who}" if who else ""),
-                    task.waits_for, holders)  # fmt: skip
+        message = f"waits for {', '.join(task.waits_for[:_SHOWN])}" + (f", held by {who}" if who else "")
+        return Wait("locks", message, task.waits_for, holders)
     return None
 
 

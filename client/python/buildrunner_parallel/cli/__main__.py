@@ -1,0 +1,7 @@
+"""`python -m buildrunner_parallel.cli` is the program `br`."""
+
+from __future__ import annotations
+
+from .app import main
+
+main()

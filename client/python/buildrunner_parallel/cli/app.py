@@ -1,0 +1,105 @@
+"""The program: `br` with its group `parallel`, and `br-parallel`, which is the group alone.
+
+Commands live one file a noun; this puts them together. `parallel_app` can be mounted by another `br`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import coordinator, logs, sessions, start, submit, tasks, waiting, workers
+from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
+from .exit_codes import EPILOG, INTERRUPTED
+from .invocation import program_name
+from .render import complain
+
+DISTRIBUTION = "buildrunner-parallel"
+
+_STYLE = {"no_args_is_help": True, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+
+parallel_app = typer.Typer(
+    name="parallel",
+    help="Run many build tasks side by side.",
+    epilog=EPILOG,
+    **_STYLE,  # type: ignore[arg-type]
+)
+br_app = typer.Typer(name="br", help="BuildRunner.", epilog=EPILOG, **_STYLE)  # type: ignore[arg-type]
+
+
+def _version(wanted: bool | None) -> None:
+    if wanted:
+        typer.echo(f"{DISTRIBUTION} {version()}")
+        raise typer.Exit
+
+
+def version() -> str:
+    """The installed version, or `unknown` when run from a bare checkout."""
+    # Imported here: it takes as long as all the rest of a help page.
+    from importlib import metadata
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+VersionOption = Annotated[
+    bool | None,
+    typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+]
+
+
+@br_app.callback()
+@parallel_app.callback()
+def options(
+    ctx: typer.Context,
+    coordinator: CoordinatorOption = None,
+    token_file: TokenFileOption = None,
+    as_json: JsonOption = None,
+    no_color: NoColorOption = None,
+    quiet: QuietOption = None,
+    version: VersionOption = None,
+) -> None:
+    """Options that every command takes, before or after its name."""
+    ctx.obj = settings_of(ctx).with_options(coordinator, token_file, as_json, no_color, quiet)
+
+
+for _noun in (start, sessions, tasks, logs, waiting, submit, workers, coordinator):
+    parallel_app.registered_commands += _noun.app.registered_commands
+br_app.add_typer(parallel_app, name="parallel")
+
+
+def main() -> None:
+    """The console script `br`."""
+    _run(br_app, "br", "parallel")
+
+
+def main_parallel() -> None:
+    """The console script `br-parallel`."""
+    _run(parallel_app, "br-parallel", "")
+
+
+def _run(app: typer.Typer, name: str, group: str) -> None:
+    from .invocation import Settings
+
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    if sys.argv[1:] == ["--version"]:
+        # Asked for by editors and prompts all the time: not worth loading what converts options.
+        print(DISTRIBUTION, version())
+        return
+    try:
+        app(prog_name=name if group else Path(name).name, obj=Settings(program=program_name(name, group)))
+    except KeyboardInterrupt:
+        complain("Interrupted.")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Commands about whole sessions: list, status, pause, resume, cancel, close."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import exit_codes
+from .command import command
+from .invocation import Invocation
+from .options import OptionalSession, SessionArgument, SessionState, limit_option
+from .phrases import age, counts, progress, session_status, span, utc_now
+from .status import show_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from buildrunner_parallel.client import Client
+    from buildrunner_parallel.records import Session
+
+    from .render import Cell
+
+app = typer.Typer()
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every session that this applies to.")]
+OptionalId = Annotated[
+    str, typer.Argument(metavar="SESSION", help="Session id, unique prefix of one, or `last`.")
+]
+
+
+@command(app, "list")
+def list_sessions(
+    run: Invocation,
+    status: Annotated[SessionState | None, typer.Option("--status", "-s", help="Only these.")] = None,
+    limit: Annotated[int, limit_option("At most so many, newest first.")] = 20,
+) -> None:
+    """List sessions, newest first."""
+    from buildrunner_parallel.records import SessionStatus, record_to_json
+
+    statuses = (SessionStatus(status.value),) if status else ()
+    with run.reader() as client:
+        sessions = client.list_sessions(statuses=statuses, limit=limit) if client else []
+    if run.settings.as_json:
+        return run.out.document(sessions=[record_to_json(session) for session in sessions])
+    if not sessions:
+        return run.out.line(f"No {status.value} sessions" if status else "No sessions")
+    now = utc_now()
+    columns = ("id", "~name", "status", ">progress", ">failed", ">took", "created")
+    return run.out.table(columns, [_row(session, now) for session in sessions])
+
+
+def _row(session: Session, now: datetime) -> tuple[Cell, ...]:
+    return (
+        session.session_id,
+        session.name,
+        session_status(session),
+        progress(session),
+        str(session.counts.failed or ""),
+        span(session.started_at, session.ended_at, now),
+        age(session.created_at, now),
+    )
+
+
+@command(app, "status")
+def status(
+    run: Invocation,
+    session_id: OptionalSession = "last",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Workers, locks, what waits.")] = False,
+) -> None:
+    """Show a session: its state, progress and failures."""
+    if session_id != "last":
+        with run.existing() as client:
+            return show_status(run, client, client.get_session(session_id), verbose)
+    with run.reader() as client:
+        newest = client.list_sessions(limit=1) if client else []
+        if client and newest:
+            return show_status(run, client, newest[0], verbose)
+    if run.settings.as_json:
+        return run.out.document(session=None)
+    return run.out.line("No sessions")
+
+
+@command(app, "pause")
+def pause(
+    run: Invocation,
+    session_id: OptionalId = "",
+    now: Annotated[bool, typer.Option("--now", help="Stop running tasks too; they run again later.")] = False,
+    release_locks: Annotated[
+        bool, typer.Option("--release-locks", help="Give up its locks meanwhile.")
+    ] = False,
+    every: AllOption = False,
+) -> None:
+    """Pause a running session: nothing new starts."""
+
+    def act(client: Client, session: Session) -> Session:
+        return client.pause_session(session.session_id, now=now, release_locks=release_locks)
+
+    _for_each(run, session_id, every, ("running",), act, "paused")
+
+
+@command(app, "resume")
+def resume(
+    run: Invocation,
+    session_id: OptionalId = "",
+    worker: Annotated[str, typer.Option("--worker", "-w", metavar="ID", help="Worker to give it.")] = "",
+    every: AllOption = False,
+) -> None:
+    """Resume a paused session; with --worker also start one that was only created."""
+
+    def act(client: Client, session: Session) -> Session:
+        return client.resume_session(session.session_id, worker_id=worker)
+
+    _for_each(run, session_id, every, ("paused",), act, "running")
+
+
+@command(app, "cancel")
+def cancel(
+    run: Invocation,
+    session_id: OptionalId = "",
+    force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")] = False,
+    task: Annotated[str, typer.Option("--task", metavar="ID", help="Cancel this task only.")] = "",
+    every: AllOption = False,
+) -> None:
+    """Cancel a session, or one of its tasks."""
+    if task:
+        return _cancel_task(run, session_id, task)
+
+    def act(client: Client, session: Session) -> Session:
+        return client.cancel_session(session.session_id, reason="cancelled from the command line")
+
+    confirm = None if force else _confirmed
+    return _for_each(run, session_id, every, ("created", "running", "paused"), act, "cancelled", confirm)
+
+
+@command(app, "close")
+def close(run: Invocation, session_id: SessionArgument) -> None:
+    """Say that no more tasks will come; the session ends with its last one."""
+    from buildrunner_parallel.records import record_to_json
+
+    with run.existing() as client:
+        session = client.close_session(session_id)
+    if run.settings.as_json:
+        return run.out.document(session=record_to_json(session))
+    return run.out.line(
+        f"Session {session.session_id} closed: no more tasks will come ({counts(session.counts)})"
+    )
+
+
+def _cancel_task(run: Invocation, session_id: str, task_id: str) -> None:
+    from buildrunner_parallel.records import record_to_json
+
+    with run.existing() as client:
+        task = client.cancel_task(session_id or "last", task_id, reason="cancelled from the command line")
+    if run.settings.as_json:
+        return run.out.document(task=record_to_json(task))
+    return run.out.line(f"Task {task.task_id} of session {task.session_id} is {task.status.value}")
+
+
+def _confirmed(run: Invocation, sessions: Sequence[Session]) -> bool:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="cancel")
+    names = ", ".join(f"{session.session_id} ({session.name})" for session in sessions)
+    run.out.line(f"This stops {names}: {sum(s.counts.running for s in sessions)} tasks run now.")
+    return typer.confirm("Cancel?")
+
+
+def _for_each(
+    run: Invocation,
+    session_id: str,
+    every: bool,
+    applies_to: tuple[str, ...],
+    act: Callable[[Client, Session], Session],
+    state: str,
+    confirm: Callable[[Invocation, Sequence[Session]], bool] | None = None,
+) -> None:
+    """Applies `act` to the one session named, or with `every` to all in the states of `applies_to`."""
+    from buildrunner_parallel.records import SessionStatus, record_to_json
+
+    if bool(session_id) == every:
+        raise typer.BadParameter("name one session, or say --all", param_hint="SESSION")
+    if confirm is not None and not sys.stdin.isatty():
+        confirm(run, ())
+    with run.existing() as client:
+        statuses = tuple(SessionStatus(word) for word in applies_to)
+        chosen = client.list_sessions(statuses=statuses) if every else [client.get_session(session_id)]
+        told = {session.session_id: session.status.value for session in chosen}
+        pending = [session for session in chosen if session.status.value != state]
+        if confirm is not None and pending and not confirm(run, pending):
+            run.out.line("Left as it was")
+            raise typer.Exit(exit_codes.REFUSED)
+        ended = [session if session.status.value == state else act(client, session) for session in chosen]
+    if run.settings.as_json:
+        documents = [record_to_json(session) for session in ended]
+        return run.out.document(sessions=documents) if every else run.out.document(session=documents[0])
+    for session in ended:
+        run.out.line(_change(session, told[session.session_id], state))
+    if not ended:
+        run.out.line("Nothing to do: no session that this applies to")
+    return None
+
+
+def _change(session: Session, before: str, state: str) -> str:
+    name = f"Session {session.session_id} ({session.name})"
+    if before == state:
+        return f"{name} is {state} already"
+    if session.cancelling and not session.is_over:
+        stopping = session.counts.running + session.counts.cancelling
+        return f"{name} is being cancelled: {stopping} tasks are stopping"
+    return f"{name} is {session.status.value}"

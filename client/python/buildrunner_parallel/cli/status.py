@@ -1,0 +1,162 @@
+"""What `status` shows of one session; `-v` adds workers, locks and what waits for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from buildrunner_parallel.durations import format_duration
+
+from .invocation import Invocation
+from .phrases import age, clock, counts, progress, session_status, span, status_cell, utc_now, wait_phrase
+from .render import Cell
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from buildrunner_parallel.client import Client
+    from buildrunner_parallel.records import PathLock, Session, TaskSummary, Worker
+
+SHOWN_FAILURES = 10
+SHOWN_WAITS = 50
+_UNSTARTED = ("blocked", "queued", "assigned")
+
+
+def show_status(run: Invocation, client: Client, session: Session, verbose: bool) -> None:
+    """Writes the session, its failures, and with `verbose` what surrounds it."""
+    from buildrunner_parallel.records import TaskStatus, record_to_json
+
+    failed = client.list_tasks(session.session_id, statuses=(TaskStatus.FAILED,), limit=SHOWN_FAILURES)
+    if run.settings.as_json:
+        extra = _verbose_document(client, session) if verbose else {}
+        return run.out.document(
+            session=record_to_json(session), failed_tasks=[record_to_json(task) for task in failed], **extra
+        )
+    if run.settings.quiet:
+        return run.out.always(session.status.value)
+    run.out.facts(_facts(session))
+    if failed:
+        rows = [(task.task_id, str(task.attempt), task.error) for task in failed]
+        run.out.line()
+        run.out.table(("failed task", ">attempt", "~error"), rows)
+        hidden = session.counts.failed - len(failed)
+        if hidden > 0:
+            run.out.line(
+                f"and {hidden} more: {run.command_line('tasks', session.session_id, '-s', 'failed')}"
+            )
+    if verbose:
+        _show_surroundings(run, client, session)
+    return None
+
+
+def _facts(session: Session) -> dict[str, Cell]:
+    now = utc_now()
+    facts: dict[str, Cell] = {
+        "session": session.session_id,
+        "name": session.name,
+        "status": session_status(session),
+        "progress": progress(session),
+        "tasks": counts(session.counts),
+        "created": f"{clock(session.created_at)} ({age(session.created_at, now)})",
+    }
+    if session.started_at:
+        facts["took" if session.ended_at else "running for"] = span(session.started_at, session.ended_at, now)
+    rate = _rate(session)
+    if rate and not session.is_over:
+        left = max(0, session.total_tasks - session.done_tasks)
+        facts["rate"] = f"{rate * 60:.1f} tasks a minute, about {format_duration(left / rate)} to go"
+    if session.open and not session.is_over:
+        facts["open"] = "more tasks may come"
+    if session.on_failure.action != "continue":
+        facts["on failure"] = f"{session.on_failure.action} after {max(session.on_failure.limit, 1)}"
+    if session.max_parallel:
+        facts["max parallel"] = str(session.max_parallel)
+    if session.worker_id:
+        facts["worker"] = session.worker_id
+    if session.reason:
+        facts["reason"] = session.reason
+    return facts
+
+
+def _rate(session: Session) -> float:
+    """Tasks a second since the session began."""
+    if not session.started_at or not session.counts.done:
+        return 0.0
+    seconds = ((session.ended_at or utc_now()) - session.started_at).total_seconds()
+    return session.counts.done / seconds if seconds > 0 else 0.0
+
+
+def _show_surroundings(run: Invocation, client: Client, session: Session) -> None:
+    workers, locks, waiting = _surroundings(client, session)
+    now = utc_now()
+    if workers:
+        rows = [_worker_row(worker) for worker in workers]
+        run.out.line()
+        run.out.table(("worker", "status", "host", "~runs"), rows)
+    if locks:
+        run.out.line()
+        columns = ("~locked file", "mode", "~holder", ">fence", "since")
+        run.out.table(columns, [_lock_row(lock, now) for lock in locks])
+    if waiting:
+        rows_of_waits = [(task.task_id, wait_phrase(task.wait)) for task in waiting if task.wait]
+        run.out.line()
+        run.out.table(("task", "~waits for"), rows_of_waits)
+    if session.modified_files:
+        run.out.line()
+        run.out.table(("~modified file",), [(path,) for path in session.modified_files])
+
+
+def _worker_row(worker: Worker) -> tuple[Cell, ...]:
+    runs = ", ".join(task.task_id for task in worker.tasks)
+    return (worker.worker_id, status_cell(worker.status.value), worker.host, runs)
+
+
+def _lock_row(lock: PathLock, now: datetime) -> tuple[Cell, ...]:
+    holder = lock.holder.task_id or "the session"
+    return (lock.path, lock.mode.value, holder, str(lock.fence), age(lock.acquired_at, now))
+
+
+def _surroundings(client: Client, session: Session) -> tuple[list[Worker], list[PathLock], list[TaskSummary]]:
+    """Its workers, the locks that it or its tasks hold, and its tasks that wait."""
+    from buildrunner_parallel.records import TaskStatus
+
+    workers = [worker for worker in client.list_workers() if _serves(worker, session)]
+    unstarted = tuple(TaskStatus(word) for word in _UNSTARTED)
+    waiting = [
+        task
+        for task in client.list_tasks(session.session_id, statuses=unstarted, limit=SHOWN_WAITS)
+        if task.wait
+    ]
+    return workers, _locks(client, session), waiting
+
+
+def _serves(worker: Worker, session: Session) -> bool:
+    return worker.session_id == session.session_id or any(
+        task.session_id == session.session_id for task in worker.tasks
+    )
+
+
+def _locks(client: Client, session: Session) -> list[PathLock]:
+    """From the snapshot that every watch begins with: locks have no call of their own in the SDK."""
+    from buildrunner_parallel.records import EntityKind, PathLock
+
+    locks: list[PathLock] = []
+    watcher = client.watch(session_ids=(session.session_id,), kinds=(EntityKind.LOCK,))
+    try:
+        for event in watcher:
+            locks += [change for change in event.changes if isinstance(change, PathLock)]
+            if event.complete:
+                break
+    finally:
+        watcher.close()
+    return [lock for lock in locks if lock.holder.session_id == session.session_id]
+
+
+def _verbose_document(client: Client, session: Session) -> dict[str, object]:
+    from buildrunner_parallel.records import record_to_json
+
+    workers, locks, waiting = _surroundings(client, session)
+    return {
+        "workers": [record_to_json(worker) for worker in workers],
+        "locks": [record_to_json(lock) for lock in locks],
+        "waiting_tasks": [record_to_json(task) for task in waiting],
+    }

@@ -1,0 +1,1 @@
+"""The live view of sessions: `fold` (changes to model), `view` (model to drawing), `live` (the loop)."""

@@ -1,0 +1,143 @@
+"""From the model to what rich can draw. Pure: the time and the room to draw in come as arguments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from buildrunner_parallel.durations import format_duration
+from buildrunner_parallel.records import LockHolder, Session, TaskSummary
+from buildrunner_parallel.text import one_line
+
+from .fold import Model, wall_time_s
+
+STYLES = {
+    "running": "cyan", "cancelling": "yellow", "paused": "yellow", "completed": "green", "succeeded": "green",
+    "failed": "bold red", "cancelled": "yellow", "skipped": "yellow", "queued": "blue", "blocked": "dim",
+    "created": "blue", "assigned": "cyan",
+}  # fmt: skip
+_COUNTED = ("running", "assigned", "queued", "blocked", "succeeded", "failed", "cancelled", "skipped")
+_FIXED_LINES = 8
+
+
+def draw(model: Model, now: datetime, height: int = 40) -> RenderableType:
+    """The whole dashboard in at most about `height` lines."""
+    room = max(6, height - _FIXED_LINES - 2 * len(model.sessions))
+    parts: list[RenderableType] = []
+    for session in model.sessions.values():
+        parts += [_progress(session, now), _counts(session)]
+    if model.running:
+        parts.append(_running(model, now, max(3, room // 2)))
+    if model.waiting:
+        parts.append(_waiting(model, max(2, room // 4)))
+    if model.failures:
+        parts.append(_failures(model, max(2, room // 4)))
+    parts.append(_footer(model))
+    return Group(*parts)
+
+
+def _progress(session: Session, now: datetime) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, expand=True)
+    table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
+    table.add_column(width=10, no_wrap=True)
+    table.add_column(ratio=4)
+    table.add_column(justify="right", no_wrap=True)
+    word = "cancelling" if session.cancelling and not session.is_over else session.status.value
+    name = Text.assemble((one_line(session.name) or "session", "bold"), f" {session.session_id}")
+    bar = ProgressBar(total=100, completed=session.progress_percent, width=None)
+    amount = f"{session.done_tasks}/{session.total_tasks}  {format_duration(wall_time_s(session, now))}"
+    table.add_row(name, _word(word), bar, Text(amount))
+    return table
+
+
+def _word(status: str) -> Text:
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def _counts(session: Session) -> Text:
+    text = Text()
+    for name in _COUNTED:
+        number = getattr(session.counts, name)
+        if number:
+            text.append(f"{number} {name}  ", style=STYLES.get(name, ""))
+    return text
+
+
+def _section(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False,
+        pad_edge=False, expand=True, show_edge=False,
+    )  # fmt: skip
+    for index, name in enumerate(columns):
+        last = index == len(columns) - 1
+        table.add_column(
+            name, no_wrap=True, overflow="ellipsis", ratio=1 if last else None, max_width=None if last else 36
+        )
+    return table
+
+
+def _running(model: Model, now: datetime, limit: int) -> Table:
+    table = _section(f"Running ({len(model.running)})", "task", "time", "worker", "what")
+    for task in list(model.running.values())[:limit]:
+        seconds = (now - task.started_at).total_seconds() if task.started_at else 0.0
+        tries = f" (try {task.attempt})" if task.attempt > 1 else ""
+        name = Text(one_line(task.task_id) + tries, style=STYLES.get(task.status.value, ""))
+        table.add_row(name, Text(format_duration(seconds)), Text(one_line(task.worker_id)), Text(_what(task)))
+    return _with_rest(table, len(model.running) - limit)
+
+
+def _what(task: TaskSummary) -> str:
+    told = (
+        f"{task.progress_percent:.0f}% {task.progress_message}"
+        if task.progress_percent
+        else task.progress_message
+    )
+    return one_line(told or task.title, 300)
+
+
+def _waiting(model: Model, limit: int) -> Table:
+    table = _section(f"Waiting for a lock ({len(model.waiting)})", "task", "path", "holder")
+    for task in list(model.waiting.values())[:limit]:
+        assert task.wait is not None
+        paths = one_line(", ".join(task.wait.names), 80)
+        table.add_row(Text(one_line(task.task_id)), Text(paths), Text(holders_phrase(task.wait.holders)))
+    return _with_rest(table, len(model.waiting) - limit)
+
+
+def holders_phrase(holders: tuple[LockHolder, ...]) -> str:
+    """Who has what somebody waits for: `held by index-idna on worker b2c4d5e6`."""
+    told = [
+        one_line(holder.task_id or f"session {holder.session_name or holder.session_id}")
+        + (f" on worker {one_line(holder.worker_id)}" if holder.worker_id else "")
+        for holder in holders
+    ]
+    return f"held by {', '.join(told)}" if told else "held by another"
+
+
+def _failures(model: Model, limit: int) -> Table:
+    table = _section(f"Failed ({sum(s.counts.failed for s in model.sessions.values())})", "task", "error")
+    for task in list(model.failures)[-limit:]:
+        table.add_row(
+            Text(one_line(task.task_id), style="bold red"), Text(one_line(task.error or task.reason, 300))
+        )
+    return table
+
+
+def _with_rest(table: Table, hidden: int) -> Table:
+    if hidden > 0:
+        table.add_row(Text(f"and {hidden} more", style="dim"))
+    return table
+
+
+def _footer(model: Model) -> Text:
+    busy = sum(worker.status.value == "busy" for worker in model.workers.values())
+    alive = sum(worker.status.value in ("busy", "idle") for worker in model.workers.values())
+    text = Text(f"Workers: {busy} busy of {alive}", style="dim")
+    if not model.connected:
+        text.append("   The coordinator is away; waiting for it", style="bold yellow")
+    return text

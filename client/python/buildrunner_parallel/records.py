@@ -1,0 +1,422 @@
+"""What the coordinator tells, as frozen records with plain Python types; field names are the protocol's.
+
+Times are aware datetimes in UTC or None. No I/O, and nothing here imports the stubs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from .enums import (
+    AuditMode,
+    EntityKind,
+    FailureAction,
+    IsolationMode,
+    LockKind,
+    LockMode,
+    Outcome,
+    OutputChannel,
+    SessionDriver,
+    SessionStatus,
+    TaskStatus,
+    WaitKind,
+    WorkerStatus,
+)
+from .jsonable import record_to_json
+from .specs import ExternalWork, FailurePolicy, PathRequest, Payload, TaskSpec
+
+OVER_SESSION = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED})
+OVER_TASK = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED})
+
+
+class Record:
+    """Comparing, hashing and showing for all records at once: made for each class of its own, as dataclass
+    would, they take up nearly half of the time that importing this module costs every command."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self.__dataclass_fields__])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record) or other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        fields = zip(self.__dataclass_fields__, self._values(), strict=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TaskCounts(Record):
+    """How many of a session's tasks are in each state."""
+
+    blocked: int = 0
+    queued: int = 0
+    assigned: int = 0
+    running: int = 0
+    cancelling: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    skipped: int = 0
+
+    @property
+    def done(self) -> int:
+        """Tasks that are over, however they ended."""
+        return self.succeeded + self.failed + self.cancelled + self.skipped
+
+    @property
+    def total(self) -> int:
+        return self.done + self.blocked + self.queued + self.assigned + self.running + self.cancelling
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ReportedProgress(Record):
+    """What the owner of a session says about work that the coordinator does not see."""
+
+    completed: int = 0
+    failed: int = 0
+    in_progress: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Session(Record):
+    """A set of tasks that begins, is watched and ends together."""
+
+    session_id: str
+    name: str = ""
+    workspace_id: str = ""
+    status: SessionStatus = SessionStatus.CREATED
+    cancelling: bool = False
+    open: bool = False
+    driver: SessionDriver = SessionDriver.TASKS
+    declared_tasks: int = 0
+    counts: TaskCounts = TaskCounts()
+    reported: ReportedProgress = ReportedProgress()
+    on_failure: FailurePolicy = FailurePolicy()
+    max_parallel: int = 0
+    wanted_workers: int = 0
+    worker_id: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    modified_files: tuple[str, ...] = ()
+    reason: str = ""
+    revision: int = 0
+    held_locks: int = 0
+    locks_released: bool = False
+    run: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in OVER_SESSION
+
+    @property
+    def total_tasks(self) -> int:
+        """How many tasks there will be as far as anybody has said: declared, submitted or reported."""
+        reported = self.reported
+        told = reported.completed + reported.failed + reported.in_progress
+        return max(self.declared_tasks, self.counts.total, told)
+
+    @property
+    def done_tasks(self) -> int:
+        """How many of them are over."""
+        return max(self.counts.done, self.reported.completed + self.reported.failed)
+
+    @property
+    def progress_percent(self) -> float:
+        """0 to 100, never above; 100 for a completed session whatever was counted."""
+        if self.status == SessionStatus.COMPLETED:
+            return 100.0
+        return min(100.0, 100.0 * self.done_tasks / self.total_tasks) if self.total_tasks else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LockHolder(Record):
+    """Who holds a lock or waits for one; without `task_id` it is the session itself."""
+
+    session_id: str = ""
+    session_name: str = ""
+    task_id: str = ""
+    attempt_id: str = ""
+    worker_id: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Wait(Record):
+    """Why a task is not running; `message` is one sentence for people."""
+
+    kind: WaitKind
+    message: str = ""
+    names: tuple[str, ...] = ()
+    holders: tuple[LockHolder, ...] = ()
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TaskSummary(Record):
+    """A task as lists and watchers need it; times and outcome are those of its last attempt."""
+
+    session_id: str
+    task_id: str
+    status: TaskStatus = TaskStatus.QUEUED
+    title: str = ""
+    attempt: int = 0
+    worker_id: str = ""
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str = ""
+    exit_code: int | None = None
+    wait: Wait | None = None
+    progress_percent: float = 0.0
+    progress_message: str = ""
+    revision: int = 0
+    priority: int = 0
+    reason: str = ""
+    outcome: Outcome | None = None
+    pid: int = 0
+    files: tuple[str, ...] = ()
+    fence: int = 0
+    attempt_id: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in OVER_TASK
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ResourceUsage(Record):
+    """Processor time in microseconds, and the largest process's peak memory in bytes."""
+
+    user_cpu_us: int = 0
+    system_cpu_us: int = 0
+    max_rss_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Attempt(Record):
+    """One run of a task by one worker; `outcome` is None while it lives."""
+
+    attempt_id: str
+    number: int = 0
+    fence: int = 0
+    worker_id: str = ""
+    host: str = ""
+    pid: int = 0
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int = 0
+    error: str = ""
+    result: Payload | None = None
+    usage: ResourceUsage | None = None
+    assigned_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    output_bytes: int = 0
+    output_dropped_bytes: int = 0
+    slot: int = 0
+    modified_files: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Task(Record):
+    """A task in full; attempts are oldest first."""
+
+    summary: TaskSummary
+    spec: TaskSpec
+    attempts: tuple[Attempt, ...] = ()
+    failures: int = 0
+    crashes: int = 0
+    run: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TaskExplanation(Record):
+    """Everything that keeps a task from running, the most telling first."""
+
+    task_id: str
+    status: TaskStatus = TaskStatus.QUEUED
+    waits: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WorkerKinds(Record):
+    """What a worker is able to run."""
+
+    commands: bool = False
+    handlers: tuple[str, ...] = ()
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TaskRef(Record):
+    """Names a task, and one of its attempts where `attempt` is not 0."""
+
+    session_id: str
+    task_id: str
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Worker(Record):
+    """A worker as the coordinator knows it; `session_id` is set when it serves that one alone."""
+
+    worker_id: str
+    status: WorkerStatus = WorkerStatus.IDLE
+    draining: bool = False
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    slots: int = 0
+    labels: tuple[str, ...] = ()
+    kinds: WorkerKinds = WorkerKinds()
+    pool: str = ""
+    session_id: str = ""
+    tasks: tuple[TaskRef, ...] = ()
+    tasks_succeeded: int = 0
+    tasks_failed: int = 0
+    registered_at: datetime | None = None
+    last_heartbeat_at: datetime | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    revision: int = 0
+    connected: bool = False
+    slots_taken: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Pool(Record):
+    """How many workers the keeper of `host` (empty: the coordinator's) runs for a session, or for all."""
+
+    session_id: str = ""
+    host: str = ""
+    wanted: int = 0
+    slots: int = 0
+    labels: tuple[str, ...] = ()
+    handler_modules: tuple[str, ...] = ()
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PathLock(Record):
+    """A path that is held."""
+
+    lock_id: str
+    workspace_id: str = ""
+    path: str = ""
+    mode: LockMode = LockMode.EXCLUSIVE
+    kind: LockKind = LockKind.FILE
+    holder: LockHolder = LockHolder()
+    fence: int = 0
+    acquired_at: datetime | None = None
+    lease_ends_at: datetime | None = None
+    freed_at: datetime | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LockConflict(Record):
+    """One reason for a refusal: who has what of the asked; `queue_position` 0 is a holder."""
+
+    asked_path: str = ""
+    held_path: str = ""
+    held_mode: LockMode = LockMode.EXCLUSIVE
+    holder: LockHolder = LockHolder()
+    held_ms: int = 0
+    queue_position: int = 0
+    silent_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class OutputChunk(Record):
+    """A piece of output; `dropped_bytes` were left out right before it, and `offset` counts them."""
+
+    offset: int = 0
+    channel: OutputChannel = OutputChannel.STDOUT
+    data: bytes = b""
+    dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TaskOutput(Record):
+    """A piece of the output of one attempt, as `Client.read_output` yields it."""
+
+    task_id: str
+    attempt: int
+    chunk: OutputChunk
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Summary(Record):
+    """Counts over everything that the coordinator keeps."""
+
+    sessions_total: int = 0
+    sessions_active: int = 0
+    sessions_created: int = 0
+    sessions_running: int = 0
+    sessions_paused: int = 0
+    sessions_completed: int = 0
+    sessions_failed: int = 0
+    sessions_cancelled: int = 0
+    workers_total: int = 0
+    workers_idle: int = 0
+    workers_busy: int = 0
+    workers_offline: int = 0
+    workers_error: int = 0
+    tasks: TaskCounts = TaskCounts()
+    locks_held: int = 0
+    lock_waiters: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CoordinatorInfo(Record):
+    """What a coordinator is and how it does."""
+
+    version: str = ""
+    address: str = ""
+    pid: int = 0
+    host: str = ""
+    data_directory: str = ""
+    store_id: str = ""
+    epoch: int = 0
+    revision: int = 0
+    started_at: datetime | None = None
+    uptime_ms: int = 0
+    capabilities: tuple[str, ...] = ()
+    max_message_bytes: int = 0
+    workspace_id: str = ""
+    workspace_root: str = ""
+    summary: Summary = Summary()
+    store: str = ""
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Removed(Record):
+    """An entity that is no more; `id` is a session, task, worker or lock id, for a pool its host."""
+
+    kind: EntityKind
+    id: str = ""
+    session_id: str = ""
+
+
+__all__ = [
+    "Attempt", "AuditMode", "CoordinatorInfo", "EntityKind", "ExternalWork", "FailureAction", "FailurePolicy",
+    "IsolationMode", "LockConflict", "LockHolder", "LockKind", "LockMode", "Outcome", "OutputChannel",
+    "OutputChunk", "PathLock", "PathRequest", "Payload", "Pool", "Removed", "ReportedProgress",
+    "ResourceUsage", "Session", "SessionDriver", "SessionStatus", "Summary", "Task", "TaskCounts",
+    "TaskExplanation", "TaskOutput", "TaskRef", "TaskSpec", "TaskStatus", "TaskSummary", "Wait", "WaitKind",
+    "Worker", "WorkerKinds", "WorkerStatus", "record_to_json",
+]  # fmt: skip

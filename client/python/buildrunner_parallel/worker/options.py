@@ -1,0 +1,31 @@
+"""What a worker is told when it is started. Plain data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class WorkerOptions:
+    """`coordinator` as gRPC takes it, `token` as presented there.
+
+    `credit` above 0 fixes how many attempts are held; else it follows the tasks' length. `lock_file` is the
+    coordinator's own, given on its host only: while nobody holds it, the lease stands still.
+    `unreachable_s` is how long the coordinator may stay away, `drain_s` how long running tasks may take
+    after SIGTERM.
+    """
+
+    coordinator: str
+    token: str = ""
+    slots: int = 1
+    labels: list[str] = field(default_factory=list)
+    handler_modules: list[str] = field(default_factory=list)
+    session_id: str = ""
+    workspace_id: str = ""
+    credit: int = 0
+    lock_file: str = ""
+    directory: str = field(default_factory=os.getcwd)
+    metadata_json: str = ""
+    unreachable_s: float = 600.0
+    drain_s: float = 30.0

@@ -1,0 +1,52 @@
+"""What a task finds in its environment, and where it runs. Pure functions.
+
+Only what is allowed of the worker's own environment, then what the submitter passed and set, then our own
+`BR_*`; tokens never.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+
+from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
+
+_ALLOWED = frozenset(["PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "CI"])
+_ALLOWED_PATTERNS = ("LC_*", "XDG_*", "*_PROXY", "*_proxy")
+_SECRET = ("BR_TOKEN", "BR_TOKEN_FILE")
+
+
+def base_environment(worker_env: Mapping[str, str], worker_id: str, coordinator: str) -> dict[str, str]:
+    """The part that all tasks of a worker share."""
+    env = {name: value for name, value in worker_env.items() if _is_allowed(name)}
+    return env | {"BR_WORKER_ID": worker_id, "BR_COORDINATOR": coordinator}
+
+
+def _is_allowed(name: str) -> bool:
+    return name in _ALLOWED or any(fnmatch.fnmatchcase(name, pattern) for pattern in _ALLOWED_PATTERNS)
+
+
+def own_environment(assignment: worker_service_pb2.Assignment) -> dict[str, str]:
+    """What this attempt adds to the shared part."""
+    spec = assignment.spec
+    env: dict[str, str] = {}
+    if spec.passed_environment:
+        env.update(spec.passed_environment)
+    if spec.environment:
+        env.update(spec.environment)
+    for name in _SECRET:
+        env.pop(name, None)
+    env["BR_SESSION_ID"] = assignment.session_id
+    env["BR_SESSION_NAME"] = assignment.session_name
+    env["BR_TASK_ID"] = spec.task_id
+    env["BR_ATTEMPT"] = str(assignment.number)
+    env["BR_FENCE"] = str(assignment.fence)
+    return env
+
+
+def working_directory(directory: types_pb2.WorkingDirectory, default: str) -> str:
+    """Where the task runs; `default` when it does not say."""
+    if directory.path.startswith("/"):
+        return directory.path
+    root = directory.worktree or default
+    return f"{root.rstrip('/')}/{directory.path}" if directory.path else root

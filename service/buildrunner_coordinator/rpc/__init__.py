@@ -1,0 +1,1 @@
+"""gRPC: convert, ask the engine, convert. May import engine, domain and the generated stubs."""

@@ -1,0 +1,178 @@
+"""What a submitter says of a task, checked and taken apart; the message itself is kept as bytes."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from buildrunner_coordinator.domain.commands import NewTask
+from buildrunner_coordinator.domain.model import LockMode, PathRequest, TaskKind, Traits
+from buildrunner_coordinator.domain.paths import parse_request
+from buildrunner_coordinator.domain.refusals import Reason, Refusal
+from buildrunner_coordinator.rpc.convert.basics import (
+    check_name,
+    check_object,
+    check_range,
+    invalid,
+    one_line,
+    size_bytes,
+)
+from buildrunner_coordinator.rpc.convert.enums import LOCK_KIND, LOCK_MODE
+from buildrunner_parallel.v1 import types_pb2 as types
+
+MAX_TASKS = 1000
+MAX_ARGUMENT_BYTES = 128 << 10
+MAX_SPEC_BYTES = 3 << 20
+MAX_TITLE_BYTES = 200
+MAX_LIST = 10_000
+MAX_MS = 366 * 86_400_000
+MAX_PRIORITY = 1000
+MAX_SLOTS = 1024
+MAX_RETRIES = 10_000
+
+
+def new_tasks(specs: Iterable[types.TaskSpec]) -> tuple[NewTask, ...]:
+    """Raises Refusal (INVALID, UNSUPPORTED), naming the task, for the first that is not fit."""
+    return tuple(new_task(spec) for spec in specs)
+
+
+def check_count(count: int) -> None:
+    if count > MAX_TASKS:
+        raise Refusal(
+            Reason.LIMIT,
+            f"{count:,} tasks in one request; at most {MAX_TASKS:,} are taken. Send several, or a plan.",
+        )
+
+
+def new_task(spec: types.TaskSpec) -> NewTask:
+    """One task. Makes an id where there is none."""
+    check_name(spec.task_id, "task's id")
+    try:
+        return _taken_apart(spec)
+    except Refusal as refusal:
+        name = spec.task_id or "without an id"
+        raise Refusal(
+            refusal.reason, f"Task {name}: {refusal.message}", task_id=spec.task_id, **refusal.details
+        ) from None
+
+
+def _taken_apart(spec: types.TaskSpec) -> NewTask:
+    kind, target, title = _work(spec)
+    _check_environment(spec)
+    _check_rest(spec)
+    if not spec.task_id:
+        spec.task_id = f"task-{secrets.token_hex(4)}"
+    encoded = spec.SerializeToString()
+    if len(encoded) > MAX_SPEC_BYTES:
+        raise invalid(f"it has {len(encoded):,} bytes; at most {MAX_SPEC_BYTES:,} are taken.")
+    return NewTask(
+        task_id=spec.task_id,
+        title=title,
+        spec=encoded,
+        traits=_traits_of(spec, kind, target),
+        needs=tuple(check_name(need, "id of a needed task", required=True) for need in spec.needs),
+        files=path_requests(spec.files),
+    )
+
+
+def _work(spec: types.TaskSpec) -> tuple[TaskKind, str, str]:
+    """Kind, target and title."""
+    work = spec.WhichOneof("work")
+    if work == "command":
+        return TaskKind.COMMAND, "", _command_title(spec.command)
+    if work == "handler":
+        name = check_name(spec.handler.name, "handler's name", required=True)
+        return TaskKind.HANDLER, name, one_line(name, MAX_TITLE_BYTES)
+    if work == "external":
+        pool = check_name(spec.external.pool, "pool's name")
+        return TaskKind.EXTERNAL, pool, one_line(pool, MAX_TITLE_BYTES)
+    raise invalid("it says nothing to run. Give a command, a handler or external data.")
+
+
+def _command_title(command: types.CommandWork) -> str:
+    if bool(command.argv) == bool(command.shell_line):
+        raise invalid("it must have either argv or a shell line.")
+    if command.shell_line:
+        _check_no_nul((command.shell_line,), "shell line")
+        return one_line(command.shell_line, MAX_TITLE_BYTES)
+    if not command.argv[0]:
+        raise invalid("the program, argv's first, is empty.")
+    _check_no_nul(command.argv, "argv")
+    return one_line(shlex.join(command.argv[:50]), MAX_TITLE_BYTES)
+
+
+def _check_no_nul(texts: Iterable[str], what: str) -> None:
+    for text in texts:
+        if "\0" in text:
+            raise invalid(f"the {what} has a NUL character: {text[:80]!r}.")
+
+
+def _check_environment(spec: types.TaskSpec) -> None:
+    size = sum(size_bytes(argument) + 1 for argument in spec.command.argv) + len(spec.command.shell_line)
+    for environment in (spec.environment, spec.passed_environment):
+        if environment:
+            size += _environment_bytes(environment)
+    if size > MAX_ARGUMENT_BYTES:
+        raise invalid(
+            f"argv and environment have {size:,} bytes; at most {MAX_ARGUMENT_BYTES:,} are taken. "
+            f"Put large data into a file or a payload."
+        )
+
+
+def _environment_bytes(environment: Mapping[str, str]) -> int:
+    size = 0
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise invalid(f"{name[:80]!r} cannot be set in an environment.")
+        size += size_bytes(name) + size_bytes(value) + 2
+    return size
+
+
+def _check_rest(spec: types.TaskSpec) -> None:
+    worktree = spec.directory.worktree
+    if worktree and not worktree.startswith("/"):
+        raise invalid(f"the worktree {worktree[:80]!r} is not an absolute path.")
+    _check_no_nul((worktree, spec.directory.path), "working directory")
+    check_range(spec.timeout_ms, 0, MAX_MS, "timeout in milliseconds")
+    check_range(spec.grace_ms, 0, MAX_MS, "grace in milliseconds")
+    check_object(spec.metadata_json, "task's metadata")
+    for what, values in (("needs", spec.needs), ("files", spec.files), ("labels", spec.labels)):
+        if len(values) > MAX_LIST:
+            raise invalid(f"it has {len(values):,} {what}; at most {MAX_LIST:,} are taken.")
+    if spec.isolation == types.ISOLATION_MODE_WORKTREE or spec.merge:
+        raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet isolate a task in its own worktree.")
+    if spec.audit == types.AUDIT_MODE_ON:
+        raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet audit what tasks change.")
+
+
+def _traits_of(spec: types.TaskSpec, kind: TaskKind, target: str) -> Traits:
+    retry = spec.retry
+    labels = {check_name(label, "label", required=True) for label in spec.labels} if spec.labels else ()
+    return _shared_traits(
+        kind,
+        target,
+        tuple(sorted(labels)),
+        check_name(spec.wanted_worker_id, "wanted worker's id"),
+        check_range(spec.slots, 0, MAX_SLOTS, "number of slots") or 1,
+        check_range(spec.priority, -MAX_PRIORITY, MAX_PRIORITY, "priority"),
+        check_range(retry.max_retries, 0, MAX_RETRIES, "number of retries"),
+        check_range(retry.backoff_ms, 0, MAX_MS, "backoff in milliseconds") or 1000,
+        check_range(retry.backoff_max_ms, 0, MAX_MS, "longest backoff in milliseconds") or 60_000,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _shared_traits(*values: object) -> Traits:
+    return Traits(*values)  # type: ignore[arg-type] # the one caller gives them in the order of the fields
+
+
+def path_requests(requests: Iterable[types.PathRequest]) -> tuple[PathRequest, ...]:
+    """Normalised, in order, without repeats. Raises Refusal (INVALID)."""
+    found: dict[PathRequest, None] = {}
+    for request in requests:
+        mode = LOCK_MODE.domain(request.mode) or LockMode.EXCLUSIVE
+        kind = LOCK_KIND.domain(request.kind)
+        found[parse_request(request.path, mode, kind.value if kind else "auto")] = None
+    return tuple(found)

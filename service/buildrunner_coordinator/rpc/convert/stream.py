@@ -1,0 +1,192 @@
+"""The hot path: messages of a worker's stream to commands, sends to bytes that are joined, not built.
+
+Reads only the fields that are needed. An assignment's spec is written as it was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from buildrunner_coordinator.domain.commands import (
+    AppendOutput,
+    Chunk,
+    Finished,
+    Heartbeat,
+    Progress,
+    Revoked,
+    SetCredit,
+    Started,
+)
+from buildrunner_coordinator.domain.model import Outcome
+from buildrunner_coordinator.domain.replies import Acknowledge, Assign, Drain, OutputAck, Revoke, Send, Stop
+from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, cut, framed, one_line
+from buildrunner_coordinator.rpc.convert.enums import DISPOSITION, OUTCOME
+from buildrunner_coordinator.rpc.convert.workers import MAX_CREDIT, held_attempts
+from buildrunner_parallel.v1 import log_service_pb2 as log_pb
+from buildrunner_parallel.v1 import types_pb2 as types
+from buildrunner_parallel.v1 import worker_service_pb2 as pb
+
+_ASSIGNMENTS = 3
+_SPEC = 6
+_HEADROOM_BYTES = 64 << 10
+
+# ------------------------------------------------------------------ from the worker
+
+
+def stream_commands(worker_id: str, generation: int, message: pb.ConnectRequest) -> list[object]:
+    """What one message says, in the order in which it must be taken; without hello, heartbeat, goodbye."""
+    commands: list[object] = [started_command(worker_id, one) for one in message.started]
+    commands += [progress_command(worker_id, one) for one in message.progress]
+    commands += [finished_command(worker_id, one) for one in message.reports]
+    commands += [
+        Revoked(worker_id, one.attempt_id, one.fence, one.started) for one in message.revocation_answers
+    ]
+    if message.credit > 0:
+        commands.append(SetCredit(worker_id, generation, min(message.credit, MAX_CREDIT)))
+    return commands
+
+
+def heartbeat_command(worker_id: str, generation: int, heartbeat: pb.Heartbeat) -> Heartbeat:
+    return Heartbeat(worker_id, generation, held_attempts(heartbeat.held))
+
+
+def started_command(worker_id: str, started: pb.TaskStarted) -> Started:
+    return Started(
+        worker_id, started.attempt_id, started.fence, started.pid, started.started_at_us, started.slot
+    )
+
+
+def progress_command(worker_id: str, progress: pb.TaskProgress) -> Progress:
+    percent = min(max(progress.percent, 0.0), 100.0) if progress.percent == progress.percent else 0.0
+    return Progress(worker_id, progress.attempt_id, progress.fence, percent, one_line(progress.message, 256))
+
+
+def finished_command(worker_id: str, report: pb.TaskReport) -> Finished:
+    result = report.result if report.HasField("result") else None
+    usage = report.usage
+    return Finished(
+        worker_id,
+        report.attempt_id,
+        report.fence,
+        OUTCOME.domain(report.outcome) or Outcome.FAILED,
+        report.exit_code if report.HasField("exit_code") else None,
+        report.signal,
+        cut(report.error, MAX_TEXT_BYTES) if report.error else "",
+        result.content_type if result is not None else "",
+        result.data if result is not None else None,
+        usage.user_cpu_us,
+        usage.system_cpu_us,
+        usage.max_rss_bytes,
+        report.pid,
+        report.started_at_us,
+        report.ended_at_us,
+        report.slot,
+        chunks(report.output) if report.output else (),
+        report.output_bytes,
+        report.output_dropped_bytes,
+        report.worker_fault,
+        tuple(report.modified_files) if report.modified_files else (),
+    )
+
+
+def chunks(pieces: Iterable[types.OutputChunk]) -> tuple[Chunk, ...]:
+    """A channel that is not known counts as stdout."""
+    return tuple(
+        Chunk(piece.offset, 2 if piece.channel == 2 else 1, piece.data, max(piece.dropped_bytes, 0))
+        for piece in pieces
+    )
+
+
+def append_commands(message: log_pb.WriteOutputRequest) -> list[AppendOutput]:
+    return [
+        AppendOutput(message.worker_id, one.attempt_id, one.fence, chunks(one.chunks))
+        for one in message.outputs
+    ]
+
+
+def output_acknowledgement(ack: OutputAck) -> log_pb.OutputAcknowledgement:
+    return log_pb.OutputAcknowledgement(
+        attempt_id=ack.attempt_id, fence=ack.fence, offset=ack.offset, stale=ack.stale
+    )
+
+
+# ------------------------------------------------------------------ to the worker
+
+
+def encode_sends(entries: Sequence[Send | bytes], max_message_bytes: int) -> Iterator[bytes]:
+    """Messages of the stream that hold `entries` in order, each as large as it may be.
+
+    Entries that are bytes are encoded messages already: joined messages merge.
+    """
+    limit = max(max_message_bytes - _HEADROOM_BYTES, _HEADROOM_BYTES)
+    parts: list[bytes] = []
+    size = 0
+    for entry in entries:
+        part = entry if isinstance(entry, bytes) else encode_send(entry)
+        if parts and size + len(part) > limit:
+            yield b"".join(parts)
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part)
+    if parts:
+        yield b"".join(parts)
+
+
+def encode_send(send: Send) -> bytes:
+    """A ConnectResponse that holds nothing but `send`."""
+    if isinstance(send, Assign):
+        return framed(_ASSIGNMENTS, _assignment_head(send).SerializeToString() + framed(_SPEC, send.spec))
+    if isinstance(send, Acknowledge):
+        return pb.ConnectResponse(acknowledgements=[acknowledgement_message(send)]).SerializeToString()
+    if isinstance(send, Stop):
+        return pb.ConnectResponse(cancellations=[cancellation_message(send)]).SerializeToString()
+    if isinstance(send, Revoke):
+        revocation = pb.Revocation(attempt_id=send.attempt_id, fence=send.fence)
+        return pb.ConnectResponse(revocations=[revocation]).SerializeToString()
+    return _encode_drain(send)
+
+
+def _encode_drain(send: Drain) -> bytes:
+    return pb.ConnectResponse(drain=pb.Drain(reason=send.reason)).SerializeToString()
+
+
+def _assignment_head(assign: Assign) -> pb.Assignment:
+    return pb.Assignment(
+        attempt_id=assign.attempt_id,
+        fence=assign.fence,
+        session_id=assign.session_id,
+        session_name=assign.session_name,
+        number=assign.number,
+        generation=assign.generation,
+    )
+
+
+def assignment_message(assign: Assign) -> pb.Assignment:
+    """For the unary twins."""
+    message = _assignment_head(assign)
+    message.spec.MergeFromString(assign.spec)
+    return message
+
+
+def acknowledgement_message(acknowledge: Acknowledge) -> pb.Acknowledgement:
+    return pb.Acknowledgement(
+        attempt_id=acknowledge.attempt_id,
+        fence=acknowledge.fence,
+        disposition=DISPOSITION.wire(acknowledge.disposition),
+        output_offset=acknowledge.output_offset,
+    )
+
+
+def cancellation_message(stop: Stop) -> pb.Cancellation:
+    return pb.Cancellation(
+        attempt_id=stop.attempt_id, fence=stop.fence, outcome=OUTCOME.wire(stop.outcome), reason=stop.reason
+    )
+
+
+def encode_heartbeat_reply(sequence: int, unknown_attempt_ids: Iterable[str]) -> bytes:
+    reply = pb.HeartbeatReply(sequence=sequence, unknown_attempt_ids=unknown_attempt_ids)
+    return pb.ConnectResponse(heartbeat_reply=reply).SerializeToString()
+
+
+def encode_welcome(welcome: pb.Welcome) -> bytes:
+    return pb.ConnectResponse(welcome=welcome).SerializeToString()

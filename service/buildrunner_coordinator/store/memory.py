@@ -1,0 +1,243 @@
+"""Rows in dictionaries, lost with the process: for tests, and for the simulator, which reloads them.
+
+`MemoryRows` is the synchronous core of it, `MemoryStore` the store. Same semantics as any other store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from buildrunner_coordinator.domain.changes import (
+    AttemptRow,
+    Changes,
+    EndedTask,
+    LapseRow,
+    MetaRow,
+    OutputRow,
+    PoolRow,
+    RequestRow,
+    SessionRow,
+    Snapshot,
+    SpecRow,
+    TaskRow,
+    WorkerRow,
+)
+from buildrunner_coordinator.domain.model import SESSION_OVER, TASK_OVER
+from buildrunner_coordinator.store.backups import write_database
+from buildrunner_coordinator.store.base import CommitError, FencedError, StoreError, TaskPage
+from buildrunner_coordinator.store.database import next_meta
+
+PLACE = "the store in memory"
+
+
+class MemoryRows:
+    """The rows as of the last commit. Nothing in here waits; snapshots share no list with it."""
+
+    def __init__(self) -> None:
+        self.meta: MetaRow | None = None
+        self.sessions: dict[str, SessionRow] = {}
+        self.specs: dict[str, dict[str, SpecRow]] = {}
+        self.tasks: dict[str, dict[str, TaskRow]] = {}
+        self.attempts: dict[str, dict[tuple[str, int], AttemptRow]] = {}
+        self.outputs: dict[str, dict[tuple[str, int, int], OutputRow]] = {}
+        self.workers: dict[str, WorkerRow] = {}
+        self.pools: dict[tuple[str, str], PoolRow] = {}
+        self.lapses: dict[str, LapseRow] = {}
+        self.requests: dict[tuple[str, str], RequestRow] = {}
+
+    def take_over(self, now_wall_us: int, workspace_id: str) -> MetaRow:
+        """Begins a higher epoch. Raises StoreError for another workspace's rows."""
+        self.meta = next_meta(self.meta, now_wall_us, workspace_id, PLACE)
+        return self.meta
+
+    def apply(self, epoch: int, changes: Changes) -> None:
+        """All of the changes, removals first. Raises FencedError if another epoch has taken over."""
+        if self.meta is None or epoch != self.meta.epoch:
+            raise FencedError(f"{PLACE} has been taken over: epoch {epoch} may not write to it any more")
+        if changes.meta is not None and changes.meta.epoch != epoch:
+            raise CommitError(
+                f"a commit of epoch {epoch} carries counters of epoch {changes.meta.epoch}: a bug"
+            )
+        self.meta = changes.meta or self.meta._replace(revision=max(self.meta.revision, changes.revision))
+        self._remove(changes)
+        self._put(changes)
+
+    def snapshot(self) -> Snapshot:
+        """What a core is loaded from. Raises StoreError before the first `take_over`."""
+        if self.meta is None:
+            raise StoreError(f"{PLACE} has not been opened")
+        open_sessions = [key for key, session in self.sessions.items() if session.status not in SESSION_OVER]
+        tasks = sorted(
+            chain.from_iterable(self.tasks.get(key, {}).values() for key in open_sessions),
+            key=lambda task: task.ordinal,
+        )
+        live = [task for task in tasks if task.status not in TASK_OVER]
+        return Snapshot(
+            meta=self.meta,
+            sessions=sorted(self.sessions.values(), key=lambda session: session.ordinal),
+            specs=[self.specs[task.session_id][task.task_id] for task in live],
+            tasks=live,
+            ended=[
+                EndedTask(task.session_id, task.task_id, task.status)
+                for task in tasks
+                if task.status in TASK_OVER
+            ],
+            workers=sorted(self.workers.values(), key=lambda worker: worker.ordinal),
+            pools=[self.pools[key] for key in sorted(self.pools)],
+            lapses=[self.lapses[key] for key in sorted(self.lapses)],
+            requests=[self.requests[key] for key in sorted(self.requests)],
+            output_bytes={task.attempt_id: self._output_end(task) for task in live if task.attempt_id},
+        )
+
+    def everything(self) -> Changes:
+        """One commit that makes an empty store hold these rows."""
+        return Changes(
+            revision=self.meta.revision if self.meta else 0,
+            meta=self.meta,
+            sessions=list(self.sessions.values()),
+            specs=_flat(self.specs),
+            tasks=_flat(self.tasks),
+            attempts=_flat(self.attempts),
+            outputs=_flat(self.outputs),
+            workers=list(self.workers.values()),
+            pools=list(self.pools.values()),
+            lapses=list(self.lapses.values()),
+            requests=list(self.requests.values()),
+        )
+
+    def read_tasks(self, session_id: str, statuses: Sequence[str], after: int, limit: int) -> TaskPage:
+        rows = (
+            (self.specs[session_id][task.task_id], task)
+            for task in sorted(self.tasks.get(session_id, {}).values(), key=lambda task: task.ordinal)
+            if task.ordinal > after and (not statuses or task.status in statuses)
+        )
+        page = list(islice(rows, limit + 1))
+        return TaskPage(page[:limit], page[limit - 1][1].ordinal if len(page) > limit else 0)
+
+    def read_task(self, session_id: str, task_id: str) -> tuple[SpecRow, TaskRow, list[AttemptRow]] | None:
+        task = self.tasks.get(session_id, {}).get(task_id)
+        if task is None:
+            return None
+        attempts = (row for row in self.attempts.get(session_id, {}).values() if row.task_id == task_id)
+        return self.specs[session_id][task_id], task, sorted(attempts, key=lambda row: row.number)
+
+    def read_output(
+        self, session_id: str, task_id: str, number: int, offset: int, limit_bytes: int
+    ) -> list[OutputRow]:
+        found: list[OutputRow] = []
+        size_bytes = 0
+        for piece in self._pieces(session_id, task_id, number):
+            if piece.offset + len(piece.data) <= offset:
+                continue
+            size_bytes += len(piece.data)
+            if found and size_bytes > limit_bytes:
+                break
+            found.append(piece)
+        return found
+
+    def _pieces(self, session_id: str, task_id: str, number: int) -> list[OutputRow]:
+        pieces = self.outputs.get(session_id, {}).values()
+        mine = (piece for piece in pieces if piece.task_id == task_id and piece.number == number)
+        return sorted(mine, key=lambda piece: piece.offset)
+
+    def _output_end(self, task: TaskRow) -> int:
+        pieces = self._pieces(task.session_id, task.task_id, task.attempts)
+        return pieces[-1].offset + len(pieces[-1].data) if pieces else 0
+
+    def _remove(self, changes: Changes) -> None:
+        for session_id in changes.removed_sessions:
+            by_session: tuple[dict[str, Any], ...] = (
+                self.sessions, self.specs, self.tasks, self.attempts, self.outputs,
+            )  # fmt: skip
+            for rows in by_session:
+                rows.pop(session_id, None)
+            for host in [key for key in self.pools if key[0] == session_id]:
+                del self.pools[host]
+            for attempt_id in [key for key, lapse in self.lapses.items() if lapse.session_id == session_id]:
+                del self.lapses[attempt_id]
+        _pop_all(self.workers, changes.removed_workers)
+        _pop_all(self.pools, changes.removed_pools)
+        _pop_all(self.lapses, changes.removed_lapses)
+        _pop_all(self.requests, changes.removed_requests)
+
+    def _put(self, changes: Changes) -> None:
+        self.sessions.update((row.session_id, row) for row in changes.sessions)
+        for spec in changes.specs:
+            self.specs.setdefault(spec.session_id, {})[spec.task_id] = spec
+        for task in changes.tasks:
+            self.tasks.setdefault(task.session_id, {})[task.task_id] = task
+        for attempt in changes.attempts:
+            self.attempts.setdefault(attempt.session_id, {})[attempt.task_id, attempt.number] = attempt
+        for piece in changes.outputs:
+            self.outputs.setdefault(piece.session_id, {})[piece.task_id, piece.number, piece.offset] = piece
+        self.workers.update((row.worker_id, row) for row in changes.workers)
+        self.pools.update(((row.session_id, row.host), row) for row in changes.pools)
+        self.lapses.update((row.attempt_id, row) for row in changes.lapses)
+        self.requests.update(((row.client_id, row.request_id), row) for row in changes.requests)
+
+
+class MemoryStore:
+    """A store over `MemoryRows`; give the same rows to another one to see what a restart would."""
+
+    def __init__(self, rows: MemoryRows | None = None) -> None:
+        self._rows = MemoryRows() if rows is None else rows
+        self._is_open = False
+
+    @property
+    def description(self) -> str:
+        return "memory"
+
+    async def open(self, now_wall_us: int, workspace_id: str) -> Snapshot:
+        if self._is_open:
+            raise StoreError(f"{PLACE} is open already")
+        self._rows.take_over(now_wall_us, workspace_id)
+        self._is_open = True
+        return self._rows.snapshot()
+
+    async def commit(self, epoch: int, changes: Changes) -> None:
+        if not self._is_open:
+            raise CommitError(f"{PLACE} is not open")
+        try:
+            self._rows.apply(epoch, changes)
+        except CommitError:
+            self._is_open = False
+            raise
+
+    async def read_tasks(
+        self, session_id: str, statuses: Sequence[str] = (), after: int = 0, limit: int = 100
+    ) -> TaskPage:
+        return self._open_rows().read_tasks(session_id, statuses, after, limit)
+
+    async def read_task(
+        self, session_id: str, task_id: str
+    ) -> tuple[SpecRow, TaskRow, list[AttemptRow]] | None:
+        return self._open_rows().read_task(session_id, task_id)
+
+    async def read_output(
+        self, session_id: str, task_id: str, number: int, offset: int = 0, limit_bytes: int = 1 << 20
+    ) -> list[OutputRow]:
+        return self._open_rows().read_output(session_id, task_id, number, offset, limit_bytes)
+
+    async def backup(self, path: Path) -> None:
+        """Writes a database that `SqliteStore` opens."""
+        write_database(path, self._open_rows().everything())
+
+    async def close(self) -> None:
+        self._is_open = False
+
+    def _open_rows(self) -> MemoryRows:
+        if not self._is_open:
+            raise StoreError(f"{PLACE} is not open")
+        return self._rows
+
+
+def _flat(by_session: dict[str, dict[Any, Any]]) -> list[Any]:
+    return [row for rows in by_session.values() for row in rows.values()]
+
+
+def _pop_all(rows: dict[Any, Any], keys: Sequence[Any]) -> None:
+    for key in keys:
+        rows.pop(key, None)

@@ -1,0 +1,155 @@
+"""How rows lie in tables: their columns, their keys, the checksum of each row. No database is opened here.
+
+The columns of a table are the fields of its row type, in order, and `checksum` behind them. The
+checksum covers the table's name and every column, so that neither a flipped byte nor a row that
+strayed into another table passes for sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple, get_type_hints
+from zlib import crc32
+
+from buildrunner_coordinator.domain.changes import (
+    AttemptRow,
+    LapseRow,
+    MetaRow,
+    OutputRow,
+    PoolRow,
+    RequestRow,
+    SessionRow,
+    SpecRow,
+    TaskRow,
+    WorkerRow,
+)
+
+Plain = tuple[Any, ...]
+"""A row without its type, as it goes to a database or another process."""
+
+Seal = Callable[[Plain], int]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `key` names what a replacing row has in common with the one it replaces."""
+
+    name: str
+    row_type: type[Any]
+    key: tuple[str, ...]
+    fixed: tuple[str, ...] = ()
+    """Columns that no later row of the same key changes, so that their indexes are left alone."""
+    columns: tuple[str, ...] = field(init=False)
+    seal: Seal = field(init=False)
+    """Gives the checksum of a row. Raises TypeError or ValueError if a column has the wrong type."""
+    make: Callable[[Plain], Any] = field(init=False)
+    """Gives a plain row its type, without a look at it."""
+    put_sql: str = field(init=False)
+    """Adds a row with its checksum, or replaces the one with the same key."""
+    shown: Callable[[Plain], Any] = field(init=False)
+    """Names a row to people: its key and what never changes."""
+
+    def __post_init__(self) -> None:
+        columns = self.row_type._fields
+        named = [columns.index(name) for name in (*self.fixed, *self.key)]
+        for name, value in (
+            ("columns", columns),
+            ("seal", _make_seal(self.name, self.row_type)),
+            ("make", partial(tuple.__new__, self.row_type)),
+            ("put_sql", _make_put_sql(self, columns)),
+            ("shown", itemgetter(*named)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def sealed(self, rows: Iterable[Plain]) -> list[Plain]:
+        """The rows with their checksums, as `put_sql` takes them."""
+        seal = self.seal
+        return [(*row, seal(row)) for row in rows]
+
+    def unsealed(self, stored: Plain) -> Plain | None:
+        """A row without its checksum, which is its last column; None if it is not as it was written."""
+        row = stored[:-1]
+        try:
+            return row if self.seal(row) == stored[-1] else None
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+    def select(self, alias: str = "") -> str:
+        """The column list of a SELECT, checksum last."""
+        prefix = f"{alias}." if alias else ""
+        return ", ".join(f"{prefix}{name}" for name in (*self.columns, "checksum"))
+
+
+def _make_put_sql(table: Table, columns: tuple[str, ...]) -> str:
+    fixed = {*table.key, *table.fixed}
+    changing = [name for name in (*columns, "checksum") if name not in fixed]
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}, checksum) "
+        f"VALUES ({', '.join('?' * (len(columns) + 1))}) ON CONFLICT ({', '.join(table.key)}) "
+        f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changing)}"
+    )
+
+
+def _make_seal(name: str, row_type: type[Any]) -> Seal:
+    """One %-format a row: the same text before and after storage (True and 1, an enumeration's text too)."""
+    kinds = list(get_type_hints(row_type).values())
+    blobs = [at for at, kind in enumerate(kinds) if kind in (bytes, bytes | None)]
+    others = [at for at in range(len(kinds)) if at not in blobs]
+    formats = ("%d" if kinds[at] is int else "%s" for at in others)
+    pattern = name + "\0" + "\0".join(formats)
+    if not blobs:
+        return lambda row: crc32((pattern % row).encode())
+    pick = itemgetter(*others)
+
+    def seal(row: Plain) -> int:
+        checksum = crc32((pattern % pick(row)).encode())
+        for at in blobs:
+            blob = row[at]
+            checksum = crc32(b"-", checksum) if blob is None else crc32(blob, crc32(b"=", checksum))
+        return checksum
+
+    return seal
+
+
+class Tables(NamedTuple):
+    """All tables but `meta`, under the names that they have in `Changes`, in the order of writing."""
+
+    sessions: Table
+    specs: Table
+    tasks: Table
+    attempts: Table
+    outputs: Table
+    workers: Table
+    pools: Table
+    lapses: Table
+    requests: Table
+
+
+META = Table("meta", MetaRow, ("store_id",))
+TABLES = Tables(
+    sessions=Table("sessions", SessionRow, ("session_id",)),
+    specs=Table("specs", SpecRow, ("ordinal",), fixed=("session_id", "task_id")),
+    tasks=Table("tasks", TaskRow, ("ordinal",), fixed=("session_id", "task_id")),
+    attempts=Table("attempts", AttemptRow, ("session_id", "task_id", "number")),
+    outputs=Table("outputs", OutputRow, ("session_id", "task_id", "number", "offset")),
+    workers=Table("workers", WorkerRow, ("worker_id",)),
+    pools=Table("pools", PoolRow, ("session_id", "host")),
+    lapses=Table("lapses", LapseRow, ("attempt_id",)),
+    requests=Table("requests", RequestRow, ("client_id", "request_id")),
+)
+REMOVALS: dict[str, str] = {
+    "removed_workers": "DELETE FROM workers WHERE worker_id = ?",
+    "removed_pools": "DELETE FROM pools WHERE session_id = ? AND host = ?",
+    "removed_lapses": "DELETE FROM lapses WHERE attempt_id = ?",
+    "removed_requests": "DELETE FROM requests WHERE client_id = ? AND request_id = ?",
+}
+SESSION_REMOVALS: tuple[str, ...] = (
+    # Specs have no index by session: their tasks lead to them, and so go after them.
+    "DELETE FROM specs WHERE ordinal IN (SELECT ordinal FROM tasks WHERE session_id = ?)",
+    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("tasks", "attempts", "outputs", "pools")),
+    "DELETE FROM lapses WHERE session_id = ?",
+    "DELETE FROM sessions WHERE session_id = ?",
+)

@@ -1,0 +1,37 @@
+"""Writes rows into an open database, inside a transaction that the caller has begun and ends."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from buildrunner_coordinator.domain.changes import Changes
+from buildrunner_coordinator.store.rows import META, REMOVALS, SESSION_REMOVALS, TABLES, Plain
+
+_META_SQL = (
+    f"UPDATE meta SET {', '.join(f'{name} = ?' for name in (*META.columns, 'checksum'))} WHERE epoch = ?"
+)
+
+
+def make_meta(connection: sqlite3.Connection, meta: Plain) -> None:
+    """The first counters of a new database."""
+    connection.execute(META.put_sql, (*meta, META.seal(meta)))
+
+
+def replace_meta(connection: sqlite3.Connection, meta: Plain, epoch: int) -> bool:
+    """Whether the database was still in that epoch; only then are the counters written."""
+    return connection.execute(_META_SQL, (*meta, META.seal(meta), epoch)).rowcount == 1
+
+
+def write_rows(connection: sqlite3.Connection, changes: Changes) -> None:
+    """All but the counters. Removals first, so that a key removed and put again in one batch is there."""
+    for session_id in changes.removed_sessions:
+        for sql in SESSION_REMOVALS:
+            connection.execute(sql, (session_id,))
+    for name, sql in REMOVALS.items():
+        keys = getattr(changes, name)
+        if keys:
+            connection.executemany(sql, [(key,) if isinstance(key, str) else key for key in keys])
+    for table in TABLES:
+        rows = getattr(changes, table.name)
+        if rows:
+            connection.executemany(table.put_sql, table.sealed(rows))
