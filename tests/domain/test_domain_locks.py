@@ -195,7 +195,8 @@ def test_kinds_are_told_from_the_text():
 def test_the_table_agrees_with_a_list_of_all_pairs():
     """20,000 random questions against the slow answer, which shares only the key of a path with it."""
     rng = random.Random(4)
-    table, held = LockTable(), {}
+    table = LockTable()
+    held: dict[str, tuple[PathRequest, ...]] = {}
     for step in range(20_000):
         if held and rng.random() < 0.45:
             owner = rng.choice(list(held))

@@ -185,3 +185,12 @@ def test_ended_sessions_are_removed_when_they_are_old_enough(stage_with):
     stage.wait(60)
     assert list(stage.core.sessions) == [alive]
     assert stage.changes[-1].removed_sessions == [old]
+
+
+def test_a_reply_carries_the_revision_that_it_is_committed_with(stage, task):
+    row = stage.do(c.CreateSession(99, "new"))
+    assert row.revision == stage.core.revision == stage.changes[-1].revision
+    reply = stage.submit(row.session_id, task("a"))
+    assert reply.tasks[0].row.revision == reply.session.revision == stage.core.revision
+    again = stage.do(c.ReadSession(row.session_id))
+    assert again.revision == reply.session.revision

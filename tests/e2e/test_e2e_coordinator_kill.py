@@ -44,6 +44,10 @@ def _kill_under_load(town: Town, session_id: str) -> dict[str, tuple[int, int]]:
     return running
 
 
+def _revived(town: Town, before: int) -> None:
+    eventually(lambda: town.coordinator_pid() not in (0, before), "the keeper revives it", 10)
+
+
 def _check_record(town: Town, session_id: str) -> dict[str, list[tuple[int, int, str]]]:
     """Each task ended exactly once; returns number, pid and outcome of its attempts."""
     with town.client() as client:
@@ -90,7 +94,7 @@ def test_three_kills_in_one_run_are_mended_by_the_keeper_alone(town: Town) -> No
     for _ in range(3):
         before = town.coordinator_pid()
         running |= _kill_under_load(town, open_session)
-        eventually(lambda was=before: town.coordinator_pid() not in (0, was), "the keeper revives it", 10)
+        _revived(town, before)
     attempts = _check_record(town, open_session)
     for task_id, (number, pid) in running.items():
         assert attempts[task_id] == [(number, pid, "succeeded")], f"{task_id} was {number} with pid {pid}"

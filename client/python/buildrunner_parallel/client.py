@@ -34,6 +34,8 @@ class Client(WaitCalls, WorkerCalls, OutputCalls):
     def __init__(self, connection: Connection, workspace: Workspace | None = None) -> None:
         self._connection = connection
         self._workspace = workspace
+        if workspace is not None:
+            self._directory = (str(workspace.worktree), workspace.directory)
 
     @classmethod
     def connect(

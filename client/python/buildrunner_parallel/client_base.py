@@ -36,6 +36,8 @@ class ClientBase:
     """Base of the client's parts."""
 
     _connection: Connection
+    # Worktree and directory below it that tasks are submitted from, for those that do not say.
+    _directory: tuple[str, str] = ("", "")
 
     def _call(self, method: Any, request: Any, *, timeout_s: float | None = None) -> Any:
         return self._connection.call(method, request, timeout_s=timeout_s)

@@ -33,7 +33,7 @@ class TaskCalls(ClientBase):
         RefusedError (an id that exists), WrongStateError (sealed, or over).
         """
         summaries: list[TaskSummary] = []
-        pieces = list(batches(task_spec_to_wire(task) for task in tasks)) or [[]]
+        pieces = list(batches(map(self._placed, tasks))) or [[]]
         for number, piece in enumerate(pieces, start=1):
             request = wire.SubmitTasksRequest(
                 request_id=new_request_id(),
@@ -66,11 +66,20 @@ class TaskCalls(ClientBase):
             seal=seal,
             start=start,
         )
-        pieces = batches(task_spec_to_wire(task) for task in tasks)
+        pieces = batches(map(self._placed, tasks))
         messages = [wire.SubmitPlanRequest(header=header)]
         messages += [wire.SubmitPlanRequest(tasks=piece) for piece in pieces]
         answer = self._stream_plan(messages)
         return from_wire(Session, answer.session), answer.task_count
+
+    def _placed(self, task: TaskSpec) -> types_pb2.TaskSpec:
+        """The message of a task, which runs where it is submitted from unless it says otherwise."""
+        message = task_spec_to_wire(task)
+        worktree, directory = self._directory
+        if worktree and not task.worktree and not task.cwd.startswith("/") and task.external is None:
+            message.directory.worktree = worktree
+            message.directory.path = task.cwd or directory
+        return message
 
     def _stream_plan(self, messages: list[wire.SubmitPlanRequest]) -> wire.SubmitPlanResponse:
         timeout_s = self._connection.call_timeout_s + _PLAN_S_PER_BATCH * len(messages)

@@ -38,11 +38,14 @@ def import_roots() -> list[str]:
     return roots
 
 
-def child_environment(additions: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what was meant for it alone, with our packages importable."""
+def child_environment(
+    additions: Mapping[str, str] | None = None, import_from: Sequence[str] = ()
+) -> dict[str, str]:
+    """This process's environment without what was meant for it alone, with our packages importable, and
+    what lies in the directories of `import_from`."""
     environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE_VARIABLES}
     given = [os.path.abspath(entry) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    path = list(dict.fromkeys([*given, *import_roots()]))
+    path = list(dict.fromkeys([*given, *import_roots(), *import_from]))
     if path:
         environment["PYTHONPATH"] = os.pathsep.join(path)
     environment.update(additions or {})
@@ -55,7 +58,12 @@ def python_module(module: str, *arguments: str) -> list[str]:
 
 
 def start_detached(
-    argv: Sequence[str], log: Path, *, additions: Mapping[str, str] | None = None, truncate: bool = False
+    argv: Sequence[str],
+    log: Path,
+    *,
+    additions: Mapping[str, str] | None = None,
+    import_from: Sequence[str] = (),
+    truncate: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Starts `argv` in its own session, in /, with stdout and stderr going to `log`.
 
@@ -70,7 +78,7 @@ def start_detached(
             stdout=descriptor,
             stderr=descriptor,
             cwd="/",
-            env=child_environment(additions),
+            env=child_environment(additions, import_from),
             start_new_session=True,
             close_fds=True,
         )

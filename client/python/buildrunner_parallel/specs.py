@@ -47,7 +47,8 @@ class FailurePolicy:
 class TaskSpec:
     """One task: exactly one of `argv`, `shell_line`, `handler` and `external` says what runs.
 
-    `worktree` is the absolute path of a checkout and `cwd` a directory below it. Times are in seconds,
+    `worktree` is the absolute path of a checkout and `cwd` a directory below it; without both it runs where
+    it is submitted from. Times are in seconds,
     None for the coordinator's default (no timeout; 10 s grace; backoff from 1 s to at most 60 s).
     `priority` is -1000 to 1000, higher first. `slots` is how many of a worker's slots it takes.
     """

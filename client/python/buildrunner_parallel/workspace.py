@@ -15,11 +15,13 @@ STATE_DIRECTORY = ".buildrunner"
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """`root` is the main worktree's root (or the directory itself without git), `worktree` the checkout
-    that the caller is in, `state_dir` where the local coordinator keeps its state."""
+    that the caller is in, `state_dir` where the local coordinator keeps its state, `directory` where the
+    caller is below the worktree ("/"-separated, empty at its root)."""
 
     root: Path
     worktree: Path
     state_dir: Path
+    directory: str = ""
 
     @property
     def has_state(self) -> bool:
@@ -34,7 +36,8 @@ def find_workspace(cwd: Path | None = None) -> Workspace:
     root = _main_worktree(worktree)
     told = os.environ.get("BR_STATE_DIR")
     state_dir = Path(os.path.abspath(told)) if told else root / STATE_DIRECTORY
-    return Workspace(root, worktree, state_dir)
+    below = start.relative_to(worktree).as_posix()
+    return Workspace(root, worktree, state_dir, "" if below == "." else below)
 
 
 def _checkout_of(start: Path) -> Path | None:

@@ -127,6 +127,7 @@ class _Coordinator:
             for task in (watch_task, stop_task):
                 task.cancel()
             await asyncio.gather(watch_task, stop_task, return_exceptions=True)
+        log.info("calls served", extra={"calls": dict(server.calls)})
         return _exit_code(failure)
 
     def _identity(self, store: Store) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, waiting
+from buildrunner_coordinator.domain import attempts, endings, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
@@ -33,7 +33,7 @@ def find(core: Core, given: str) -> Session:
 
 def shown(core: Core, session: Session) -> Callable[[], SessionRow]:
     """The session as it is when the batch has been placed."""
-    return lambda: session_row(session)
+    return lambda: views.session_view(core, session)
 
 
 def create(core: Core, command: c.CreateSession, now: Time) -> Session:

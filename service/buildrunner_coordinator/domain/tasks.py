@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import attempts, endings, sessions, views
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain.codec import session_row, task_of
+from buildrunner_coordinator.domain.codec import task_of
 from buildrunner_coordinator.domain.graphs import find_cycle
 from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskStatus, Time
 from buildrunner_coordinator.domain.moves import check_session, move_task
@@ -118,7 +118,7 @@ def retry_tasks(core: Core, command: c.RetryTasks, now: Time) -> Callable[[], Re
         session.ended_at_us, session.ended_us, session.reason = 0, 0, ""
         sessions.run(core, session, "retry", now)
     core.touch(session)
-    return lambda: Retried(session_row(session), len(chosen))
+    return lambda: Retried(views.session_view(core, session), len(chosen))
 
 
 def find_task(core: Core, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
@@ -239,4 +239,6 @@ def _revive(core: Core, session: Session, task: Task) -> None:
 
 
 def _submitted(core: Core, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:
-    return lambda: Submitted(session_row(session), [views.task_view(core, task) for task in tasks], count)
+    return lambda: Submitted(
+        views.session_view(core, session), [views.task_view(core, task) for task in tasks], count
+    )

@@ -6,19 +6,29 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import codec, waits
-from buildrunner_coordinator.domain.changes import Changes, EndedTask, Snapshot, TaskRow
+from buildrunner_coordinator.domain.changes import Changes, EndedTask, SessionRow, Snapshot, TaskRow
 from buildrunner_coordinator.domain.journal import Journal
-from buildrunner_coordinator.domain.model import Task, TaskStatus, Worker
+from buildrunner_coordinator.domain.model import Session, Task, TaskStatus, Worker
 from buildrunner_coordinator.domain.replies import Event, TaskView, WorkerView
 
 if TYPE_CHECKING:
     from buildrunner_coordinator.domain.core import Core
 
 
+def session_view(core: Core, session: Session) -> SessionRow:
+    """The session as it is now, under the revision that it will be committed with."""
+    row = codec.session_row(session)
+    if session.session_id in core.journal.sessions:
+        return row._replace(revision=core.revision + 1)
+    return row
+
+
 def task_view(core: Core, task: Task, row: TaskRow | None = None) -> TaskView:
-    """The task as it is now; with `row` if its row is made already."""
+    """The task as it is now, under the revision that it will be committed with; or as `row` says."""
     wait = waits.own_reason(core, task) if task.status is TaskStatus.QUEUED else None
     made = row or codec.task_row(task)
+    if row is None and task.index in core.journal.tasks:
+        made = made._replace(revision=core.revision + 1)
     return TaskView(made, task.title, task.traits.priority, task.files, task.submitted_at_us,
                     task.progress_percent, task.progress_message, wait)  # fmt: skip
 
@@ -58,7 +68,9 @@ def events(core: Core, journal: Journal, changes: Changes) -> list[Event]:
     made = {(row.session_id, row.task_id): row for row in changes.tasks}
     tasks = journal.tasks | journal.watched_tasks
     changed = [task for task in tasks.values() if task.session_id in known]
-    found.extend(Event(task=task_view(core, task, made.get(task.key))) for task in changed)
+    for task in changed:
+        row = made.get(task.key) or codec.task_row(task)._replace(revision=changes.revision)
+        found.append(Event(task=task_view(core, task, row)))
     found.extend(Event(worker=worker_view(one)) for one in journal.workers.values())
     found.extend(Event(pool=row) for row in changes.pools)
     gone = {lock_id for lock_id, _ in journal.removed_locks}

@@ -27,6 +27,8 @@ SHORTEST_TICK_S = 0.005
 BUSY_COMMANDS = 8
 """A batch with more commands than this was made under load: the next one may gather a little."""
 GATHER_S = 0.002
+RIDE_S = 0.05
+"""How long starts and progress wait for a batch to ride with."""
 MAX_BACKLOG = 5_000
 """Items in the inbox above which `room()` waits."""
 
@@ -78,6 +80,9 @@ class Engine:
         self._heard_us = clock.now().us
         self._stalled_us = 0
         self._drained = asyncio.Event()
+        self._urgent = False
+        """Something does not wait for company."""
+        self._ride: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ for callers
 
@@ -104,6 +109,17 @@ class Engine:
         """
         self._put(Item(commands, done, None, failed))
 
+    def post_lazily(self, commands: Sequence[object]) -> None:
+        """Commands that ride with the next batch that something else brings about, or go after 50 ms.
+
+        They keep their place before all that is asked for later.
+        """
+        if self._ended:
+            return
+        self._inbox.append(Item(commands))
+        if self._ride is None:
+            self._ride = asyncio.get_running_loop().call_later(RIDE_S, self.wake)
+
     async def room(self) -> None:
         """Returns once the inbox is not overfull. For those who could fill it faster than it is emptied."""
         if len(self._inbox) > MAX_BACKLOG:
@@ -121,6 +137,10 @@ class Engine:
 
     def wake(self) -> None:
         """Makes the engine look at its inbox and its clock."""
+        self._urgent = True
+        self._rouse()
+
+    def _rouse(self) -> None:
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
 
@@ -147,6 +167,10 @@ class Engine:
         items, self._inbox = self._inbox, []
         reads, self._reads = self._reads, []
         self._drained.set()
+        self._urgent = False
+        if self._ride is not None:
+            self._ride.cancel()
+            self._ride = None
         try:
             now = self.clock.now()
             self._breathe(now.us)
@@ -184,13 +208,13 @@ class Engine:
     async def _wait(self) -> None:
         """Returns when there is something in the inbox, a deadline is due, or the end has come."""
         loop = asyncio.get_running_loop()
-        while not (self._inbox or self._reads or self._stopping):
+        while not (self._urgent or self._stopping):
             now_us = self.clock.now().us
             self._breathe(now_us)
             deadline_us = self.core.next_deadline_us()
             left_s = PULSE_S if deadline_us is None else (deadline_us - now_us) / 1e6
             self._waker = loop.create_future()
-            handle = loop.call_later(min(PULSE_S, max(left_s, SHORTEST_TICK_S)), self.wake)
+            handle = loop.call_later(min(PULSE_S, max(left_s, SHORTEST_TICK_S)), self._rouse)
             try:
                 await self._waker
             finally:
@@ -227,11 +251,12 @@ class Engine:
                 item.failed(EngineStoppedError())
             return
         self._inbox.append(item)
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
+        self.wake()
 
     def _end(self) -> None:
         self._ended = True
+        if self._ride is not None:
+            self._ride.cancel()
         self._drained.set()
         self._abandon(self._inbox, self._reads)
         self._inbox, self._reads = [], []

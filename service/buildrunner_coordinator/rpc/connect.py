@@ -145,7 +145,12 @@ class _WorkerStream:
 
     def _take(self, message: pb.ConnectRequest) -> None:
         commands, done = self._commands(message)
-        if commands:
+        if not commands:
+            return
+        if done is None and not message.revocation_answers and not message.credit:
+            # Starts and progress: nobody waits for them.
+            self._engine.post_lazily(commands)
+        else:
             self._engine.post(commands, done)
 
     async def _take_goodbye(self, message: pb.ConnectRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -84,9 +85,13 @@ def _refusing(handler: Handler) -> Handler:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what handlers raise into statuses. Unforeseen errors are logged and told without their text."""
+    """Turns what handlers raise into statuses. Unforeseen errors are logged and told without their text.
 
-    def __init__(self) -> None:
+    Every call passes here, so here they are counted too, by method.
+    """
+
+    def __init__(self, calls: Counter[str]) -> None:
+        self._calls = calls
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -95,6 +100,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         method = handler_call_details.method
+        self._calls[method] += 1
         known = self._wrapped.get(method)
         if known is not None:
             return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,8 +73,10 @@ class CoordinatorServer:
 
     def __init__(self, house: House, token: str) -> None:
         self._house = house
+        self.calls: Counter[str] = Counter()
+        """Calls begun so far, by method."""
         self._server = grpc.aio.server(
-            interceptors=(AuthInterceptor(token), ErrorInterceptor()), options=OPTIONS
+            interceptors=(AuthInterceptor(token), ErrorInterceptor(self.calls)), options=OPTIONS
         )
         self._health = health.aio.HealthServicer()
         registrar = _Registrar(self._server)

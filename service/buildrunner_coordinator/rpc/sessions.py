@@ -10,7 +10,7 @@ from buildrunner_coordinator.domain import commands
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.replies import SessionPage
 from buildrunner_coordinator.rpc.convert import sessions as convert
-from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, one_line, page_token
+from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, check_name, one_line, page_token
 from buildrunner_coordinator.rpc.house import House, Response
 from buildrunner_coordinator.rpc.interceptors import Context
 from buildrunner_parallel.v1 import session_service_pb2 as pb
@@ -61,7 +61,9 @@ class SessionService(SessionServiceServicer):
         self._house.refuse_when_draining()
         wanted = request.wanted_workers if request.HasField("wanted_workers") else None
         command = commands.StartSession(
-            request.session_id, request.worker_id, convert.optional_workers(wanted)
+            request.session_id,
+            check_name(request.worker_id, "worker's id"),
+            convert.optional_workers(wanted),
         )
         return await self._change(context, request, command, pb.StartSessionResponse)
 
@@ -75,7 +77,7 @@ class SessionService(SessionServiceServicer):
         self, request: pb.ResumeSessionRequest, context: Context
     ) -> pb.ResumeSessionResponse:
         self._house.refuse_when_draining()
-        command = commands.ResumeSession(request.session_id, request.worker_id)
+        command = commands.ResumeSession(request.session_id, check_name(request.worker_id, "worker's id"))
         return await self._change(context, request, command, pb.ResumeSessionResponse)
 
     async def CancelSession(

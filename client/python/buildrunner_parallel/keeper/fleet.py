@@ -120,7 +120,9 @@ class Fleet:
         additions = {registry.DATA_VARIABLE: str(self._data), registry.MARK_VARIABLE: mark}
         try:
             log = self._data / "workers" / f"{serial}.log"
-            child = start_detached(self._command(pool), log, additions=additions)
+            # Handlers are usually found in the workspace that the tasks come from.
+            modules_in = [str(self._data.parent)] if pool.handler_modules else []
+            child = start_detached(self._command(pool), log, additions=additions, import_from=modules_in)
         except OSError as error:
             _log.error("cannot start a worker: %s", error)
             self._back_off(pool.session_id, exit_code=1, lived_s=0.0, now_s=now_s)
@@ -135,7 +137,8 @@ class Fleet:
 
     def _command(self, pool: Pool) -> list[str]:
         arguments = ["--coordinator", self._link.address, "--token-file", str(self._data / "token")]
-        arguments += ["--state-dir", str(self._data), "--slots", str(max(1, pool.slots))]
+        arguments += ["--state-dir", str(self._data), "--directory", str(self._data.parent)]
+        arguments += ["--slots", str(max(1, pool.slots))]
         for label in pool.labels:
             arguments += ["--label", label]
         for module in pool.handler_modules:

@@ -44,6 +44,8 @@ class Workshop:
         self._is_open = True
         self._ticker: asyncio.TimerHandle | None = None
         self._names: asyncio.Future[list[str]] | None = None
+        # From now on the supervisor removes the folder, however this process ends.
+        self._send([(say.CONFIGURE, options.slots, self._scratch_folder, {})])
         self.executor = SlotExecutor(options.slots, options.directory)
         self.book: AttemptBook | None = None
 

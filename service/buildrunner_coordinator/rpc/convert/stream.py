@@ -6,6 +6,7 @@ Reads only the fields that are needed. An assignment's spec is written as it was
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from buildrunner_coordinator.domain.commands import (
     AppendOutput,
@@ -19,15 +20,13 @@ from buildrunner_coordinator.domain.commands import (
 )
 from buildrunner_coordinator.domain.model import Outcome
 from buildrunner_coordinator.domain.replies import Acknowledge, Assign, Drain, OutputAck, Revoke, Send, Stop
-from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, cut, framed, one_line
+from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, cut, framed, one_line, varint
 from buildrunner_coordinator.rpc.convert.enums import DISPOSITION, OUTCOME
 from buildrunner_coordinator.rpc.convert.workers import MAX_CREDIT, held_attempts
 from buildrunner_parallel.v1 import log_service_pb2 as log_pb
 from buildrunner_parallel.v1 import types_pb2 as types
 from buildrunner_parallel.v1 import worker_service_pb2 as pb
 
-_ASSIGNMENTS = 3
-_SPEC = 6
 _HEADROOM_BYTES = 64 << 10
 
 # ------------------------------------------------------------------ from the worker
@@ -135,9 +134,9 @@ def encode_sends(entries: Sequence[Send | bytes], max_message_bytes: int) -> Ite
 def encode_send(send: Send) -> bytes:
     """A ConnectResponse that holds nothing but `send`."""
     if isinstance(send, Assign):
-        return framed(_ASSIGNMENTS, _assignment_head(send).SerializeToString() + framed(_SPEC, send.spec))
+        return _encode_assignment(send)
     if isinstance(send, Acknowledge):
-        return pb.ConnectResponse(acknowledgements=[acknowledgement_message(send)]).SerializeToString()
+        return _encode_acknowledgement(send)
     if isinstance(send, Stop):
         return pb.ConnectResponse(cancellations=[cancellation_message(send)]).SerializeToString()
     if isinstance(send, Revoke):
@@ -146,26 +145,47 @@ def encode_send(send: Send) -> bytes:
     return _encode_drain(send)
 
 
+def _encode_assignment(send: Assign) -> bytes:
+    """By hand, at less than half the time of building the message: one is written for every task."""
+    attempt_id, spec = send.attempt_id.encode(), send.spec
+    body = b"".join(
+        (
+            b"\x0a", varint(len(attempt_id)), attempt_id,
+            b"\x10", varint(send.fence),
+            _session_fields(send.session_id, send.session_name),
+            b"\x28", varint(send.number),
+            b"\x32", varint(len(spec)), spec,
+            b"\x38", varint(send.generation),
+        )
+    )  # fmt: skip
+    return b"\x1a" + varint(len(body)) + body
+
+
+@lru_cache(maxsize=1024)
+def _session_fields(session_id: str, session_name: str) -> bytes:
+    return framed(3, session_id.encode()) + framed(4, session_name.encode())
+
+
+def _encode_acknowledgement(send: Acknowledge) -> bytes:
+    attempt_id = send.attempt_id.encode()
+    body = b"".join(
+        (
+            b"\x0a", varint(len(attempt_id)), attempt_id,
+            b"\x10", varint(send.fence),
+            b"\x18", varint(DISPOSITION.to_wire[send.disposition]),
+            b"\x20", varint(send.output_offset),
+        )
+    )  # fmt: skip
+    return b"\x32" + varint(len(body)) + body
+
+
 def _encode_drain(send: Drain) -> bytes:
     return pb.ConnectResponse(drain=pb.Drain(reason=send.reason)).SerializeToString()
 
 
-def _assignment_head(assign: Assign) -> pb.Assignment:
-    return pb.Assignment(
-        attempt_id=assign.attempt_id,
-        fence=assign.fence,
-        session_id=assign.session_id,
-        session_name=assign.session_name,
-        number=assign.number,
-        generation=assign.generation,
-    )
-
-
 def assignment_message(assign: Assign) -> pb.Assignment:
     """For the unary twins."""
-    message = _assignment_head(assign)
-    message.spec.MergeFromString(assign.spec)
-    return message
+    return pb.ConnectResponse.FromString(_encode_assignment(assign)).assignments[0]
 
 
 def acknowledgement_message(acknowledge: Acknowledge) -> pb.Acknowledgement:
