@@ -221,3 +221,23 @@ def test_a_backup_appears_whole_or_not_at_all(client, coordinator, tmp_path):
     with pytest.raises(errors.UnreachableError, match="broke off after 2 of 4"):
         client.backup(tmp_path / "other.db")
     assert [path.name for path in tmp_path.glob("*.db*")] == ["copy.db"]
+
+
+def test_a_task_runs_where_it_was_submitted_from_unless_it_says_otherwise(coordinator, tmp_path):
+    (tmp_path / "w" / ".git").mkdir(parents=True)
+    below = tmp_path / "w" / "a" / "b"
+    below.mkdir(parents=True)
+    coordinator.on("SubmitTasks", accept_tasks)
+    tasks = [
+        TaskSpec(argv=("x",)),
+        TaskSpec(argv=("x",), cwd="c"),
+        TaskSpec(argv=("x",), cwd="/abs"),
+        TaskSpec(argv=("x",), worktree="/other"),
+    ]
+    with Client.connect(coordinator.address, token="t", cwd=below) as client:
+        client.submit_tasks("a3f2", tasks)
+    directories = [
+        (task.directory.worktree, task.directory.path) for task in coordinator.seen["SubmitTasks"][0].tasks
+    ]
+    here = str(tmp_path / "w")
+    assert directories == [(here, "a/b"), (here, "c"), ("", "/abs"), ("/other", "")]

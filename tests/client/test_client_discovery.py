@@ -162,7 +162,7 @@ def test_a_directory_below_a_repository_belongs_to_its_root(tmp_path):
     below = tmp_path / "r" / "a" / "b"
     below.mkdir(parents=True)
     found = find_workspace(below)
-    assert found == Workspace(tmp_path / "r", tmp_path / "r", tmp_path / "r" / ".buildrunner")
+    assert found == Workspace(tmp_path / "r", tmp_path / "r", tmp_path / "r" / ".buildrunner", "a/b")
     assert not found.has_state
 
 

@@ -219,3 +219,21 @@ def test_an_offline_worker_is_forgotten_after_a_day(stage):
 
 def _beat(stage, worker, *held):
     return stage.do(c.Heartbeat(worker, stage.core.workers[worker].generation, tuple(held)))
+
+
+def test_stopping_all_workers_queues_what_runs_again_at_no_cost(stage, task):
+    session = stage.session()
+    worker = stage.worker(slots=2, credit=3, host="here")
+    stage.worker(host="elsewhere", labels=("other",), kinds=Kinds())
+    stage.submit(session, task("a"), task("b"), task("ahead"))
+    a, b, ahead = stage.assigned()
+    stage.start(a)
+    stage.do(c.DrainAll("here", "the end", stop_running=True))
+    sent = stage.take()
+    assert {to for to, _ in sent} == {worker}
+    assert [send.attempt_id for _, send in sent if isinstance(send, Stop)] == [one.attempt_id for one in (a, b, ahead)]
+    for one in (a, b, ahead):
+        stage.finish(one, Outcome.REVOKED)
+    stage.do(c.Unregister(worker))
+    tasks = stage.core.tasks[session].values()
+    assert [(one.status, one.crashes, one.failures) for one in tasks] == [("queued", 0, 0)] * 3

@@ -18,10 +18,8 @@ from buildrunner_coordinator.store.base import CommitError
 
 
 def session_row(session_id: str, revision: int = 0) -> SessionRow:
-    values: dict[str, Any] = dict.fromkeys(SessionRow._fields, 0) | {
-        "session_id": session_id,
-        "revision": revision,
-    }
+    values: dict[str, Any] = dict.fromkeys(SessionRow._fields, 0)
+    values |= {"session_id": session_id, "revision": revision}
     return SessionRow(**values)
 
 
@@ -122,11 +120,12 @@ class House:
 
     def __init__(self) -> None:
         self.core = FakeCore()
-        self.store: Any = FakeStore()
+        self.store = FakeStore()
         self.clock = FakeClock()
         self.encoded: list[Event] = []
         self.feed = Feed(self._encode, 0)
-        self.engine = Engine(self.core, self.store, self.clock, feed=self.feed)
+        store: Any = self.store
+        self.engine = Engine(self.core, store, self.clock, feed=self.feed)
         self.run: asyncio.Task[None] | None = None
 
     def _encode(self, event: Event) -> bytes:

@@ -168,6 +168,26 @@ async def test_a_deadline_of_the_core_brings_a_tick_without_a_command(house):
     assert house.core.story == ["tick", "place"]
 
 
+async def test_lazy_commands_ride_with_the_next_batch_in_their_order(house):
+    house.start()
+    await house.settle()
+    house.engine.post_lazily(["a"])
+    await house.settle()
+    assert not house.store.commits_begun
+    await house.engine.execute("b")
+    assert house.store.names == ["a", "b"] and house.store.commits_begun == 1
+
+
+async def test_lazy_commands_go_alone_when_nothing_comes(house):
+    house.start()
+    house.engine.post_lazily(["a"])
+    for _ in range(5000):
+        if house.store.names:
+            break
+        await asyncio.sleep(0.001)
+    assert house.store.names == ["a"]
+
+
 async def test_room_is_given_once_an_overfull_inbox_has_been_emptied(house):
     for _ in range(MAX_BACKLOG + 1):
         house.engine.post([1])

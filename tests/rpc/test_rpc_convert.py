@@ -204,6 +204,31 @@ def test_joined_sends_are_one_message_with_the_spec_as_it_was_stored():
     assert message.heartbeat_reply.sequence == 4
 
 
+@given(
+    st.text(max_size=20),
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.text(max_size=30),
+    st.integers(1, (1 << 31) - 1),
+    st.binary(),
+)
+def test_assignments_written_by_hand_read_as_protobuf_means_them(attempt_id, fence, name, number, data):
+    spec = types.TaskSpec(handler=types.HandlerWork(name="f", payload=types.Payload(data=data)))
+    send = Assign(attempt_id, fence, "s", name, number, spec.SerializeToString(), number)
+    wanted = worker_pb.Assignment(
+        attempt_id=attempt_id, fence=fence, session_id="s", session_name=name, number=number, spec=spec,
+        generation=number,
+    )  # fmt: skip
+    message = worker_pb.ConnectResponse.FromString(stream.encode_send(send))
+    assert (
+        message == worker_pb.ConnectResponse(assignments=[wanted])
+        and stream.assignment_message(send) == wanted
+    )
+    for disposition in Disposition:
+        ack = Acknowledge(attempt_id, fence, disposition, number)
+        message = worker_pb.ConnectResponse.FromString(stream.encode_send(ack))
+        assert message.acknowledgements[0] == stream.acknowledgement_message(ack)
+
+
 def test_sends_that_do_not_fit_into_one_message_are_several():
     spec = command("x", metadata_json="x" * 100_000).SerializeToString()
     sends = [Assign(str(number), number, "s", "n", 1, spec, 1) for number in range(10)]
@@ -217,7 +242,8 @@ def test_a_report_becomes_a_command_field_by_field():
     report = worker_pb.TaskReport(
         attempt_id="a", fence=2, outcome=types.OUTCOME_FAILED, exit_code=0, signal=9, error="e",
         result=types.Payload(data=b"r", content_type="t"), usage=types.ResourceUsage(max_rss_bytes=5),
-        output=[types.OutputChunk(offset=1, channel=types.OUTPUT_CHANNEL_STDERR, data=b"o")], output_bytes=2, worker_fault=True,
+        output=[types.OutputChunk(offset=1, channel=types.OUTPUT_CHANNEL_STDERR, data=b"o")],
+        output_bytes=2, worker_fault=True,
     )  # fmt: skip
     finished = stream.finished_command("w", report)
     assert (finished.outcome, finished.exit_code, finished.signal) == (model.Outcome.FAILED, 0, 9)

@@ -7,6 +7,7 @@ import asyncio
 import grpc
 import pytest
 
+from buildrunner_coordinator.domain.commands import Unregister
 from buildrunner_parallel.v1 import task_service_pb2 as task_pb
 from buildrunner_parallel.v1 import types_pb2 as types
 from buildrunner_parallel.v1 import worker_service_pb2 as pb
@@ -111,10 +112,16 @@ async def test_a_goodbye_removes_the_worker_after_its_last_report_and_ends_the_s
 
 async def test_a_worker_that_is_not_known_any_more_is_told_to_register_anew(coordinator):
     worker = await coordinator.connect()
+    await coordinator.engine.execute(Unregister(worker.welcome.worker_id))
+    await worker.send(heartbeat=pb.Heartbeat(sequence=1))
+    assert await worker.at_end() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_worker_that_is_unregistered_by_a_call_loses_its_stream(coordinator):
+    worker = await coordinator.connect()
     request = pb.UnregisterRequest(worker_id=worker.welcome.worker_id)
     await coordinator.call(coordinator.workers.Unregister, request)
-    await worker.send(heartbeat=pb.Heartbeat(sequence=1))
-    assert await worker.at_end() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OK)
+    assert await worker.at_end() is grpc.StatusCode.OK
 
 
 async def test_a_stream_that_does_not_begin_with_a_hello_or_has_two_is_refused(coordinator):

@@ -53,7 +53,7 @@ async def test_a_new_store_is_empty_and_numbers_from_one(shelf: Shelf) -> None:
     snapshot = await shelf.store().open(NOW_US, WORKSPACE)
     assert snapshot == Snapshot(meta=snapshot.meta)
     meta = snapshot.meta
-    assert meta[1:] == (WORKSPACE, NOW_US, 0, 0, NOW_US, 1, 1)
+    assert meta[1:] == (WORKSPACE, NOW_US, 1, 0, NOW_US, 1, 1)
     assert len(meta.store_id) >= 8
 
 

@@ -212,10 +212,11 @@ async def test_a_cancelled_task_is_stopped_and_reported_with_the_wanted_outcome(
     coordinator: Any, start_worker: StartWorker
 ) -> None:
     await start_worker("--credit", "4")
-    stream = await coordinator.welcomed()
-    line = "trap '' TERM; while :; do sleep 0.02; done"
+    stream = await coordinator.welcomed(report_repeat_ms=60_000)
+    line = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
     stream.send(assignments=[command("a1", line), command("a2", "true")])
     await stream.expect("started")
+    await script.until(lambda: bytes(coordinator.output) == b"ready\n")
     stream.send(
         cancellations=[
             worker_service_pb2.Cancellation(

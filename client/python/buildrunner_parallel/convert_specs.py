@@ -5,6 +5,7 @@ Written by hand because their shapes differ from the wire: seconds for milliseco
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -32,8 +33,12 @@ def word_of(descriptor: EnumDescriptor, number: int) -> str:
 
 def number_of(wrapper: Any, word: str) -> Any:
     """The enum value for a word such as `exclusive`; raises InvalidRequestError for one that is none."""
-    descriptor: EnumDescriptor = wrapper.DESCRIPTOR
-    name = prefix_of(descriptor) + str(word).upper().replace("-", "_")
+    return _number_of(wrapper.DESCRIPTOR, str(word))
+
+
+@functools.lru_cache(maxsize=256)
+def _number_of(descriptor: EnumDescriptor, word: str) -> Any:
+    name = prefix_of(descriptor) + word.upper().replace("-", "_")
     value = descriptor.values_by_name.get(name)
     if value is None or value.number == 0:
         known = ", ".join(word_of(descriptor, item.number) for item in descriptor.values if item.number)
@@ -114,8 +119,8 @@ def task_spec_to_wire(spec: TaskSpec) -> types_pb2.TaskSpec:
     """Raises InvalidRequestError for words that are none, and for strings where lists belong."""
     message = types_pb2.TaskSpec(
         task_id=spec.task_id,
-        environment=dict(spec.env),
-        passed_environment=dict(spec.passed_env),
+        environment=dict(spec.env) if spec.env else None,
+        passed_environment=dict(spec.passed_env) if spec.passed_env else None,
         timeout_ms=milliseconds(spec.timeout_s),
         grace_ms=None if spec.grace_s is None else round(spec.grace_s * 1000),
         needs=_require_list("needs", spec.needs),
@@ -145,10 +150,12 @@ def _set_work(message: types_pb2.TaskSpec, spec: TaskSpec) -> None:
     if spec.payload is not None and not spec.handler:
         raise InvalidRequestError(f"task {spec.task_id!r} has a payload but no handler", reason="INVALID")
     if argv or spec.shell_line:
-        message.command.CopyFrom(types_pb2.CommandWork(argv=argv, shell_line=spec.shell_line))
+        message.command.argv.extend(argv)
+        message.command.shell_line = spec.shell_line
     elif spec.handler:
-        handler = types_pb2.HandlerWork(name=spec.handler, payload=payload_to_wire(spec.payload))
-        message.handler.CopyFrom(handler)
+        message.handler.name = spec.handler
+        if spec.payload is not None:
+            message.handler.payload.CopyFrom(payload_to_wire(spec.payload))
     elif spec.external is not None:
         pool, payload = spec.external
         message.external.CopyFrom(types_pb2.ExternalWork(pool=pool, payload=payload_to_wire(payload)))

@@ -148,10 +148,7 @@ def requeue(core: Core, task: Task, now: Time) -> None:
         cancel_now(core, task, "SESSION_ENDED", now)
         return
     move_task(core, task, "requeue")
-    if task.not_before_us > now.us:
-        core.timers.add(task.not_before_us, Timer.TASK, *task.key)
-    else:
-        core.queue.add(task)
+    waiting.enqueue(core, task)
 
 
 def after_ordered_stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> None:

@@ -50,7 +50,7 @@ class Core:
         """Tasks that are not over, by session and id."""
         self.ended: dict[str, dict[str, TaskStatus]] = {}
         """Tasks that are over, of sessions that are not."""
-        self.dependents: dict[str, dict[str, list[str]]] = {}
+        self.dependents: dict[str, dict[str, dict[str, None]]] = {}
         """By session and id of the needed task: the ids of unfinished tasks that need it."""
         self.attempts: dict[str, Task] = {}
         """By id of the live attempt."""

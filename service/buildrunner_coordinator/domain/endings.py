@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import waiting
@@ -94,9 +95,9 @@ def finish(core: Core, session: Session, status: SessionStatus, now: Time) -> No
     session.ended_at_us, session.ended_us = now.wall_us, now.us
     core.touch(session)
     core.forget_session(session.session_id)
-    pool = core.pools.pop((session.session_id, ""), None)
-    if pool is not None:
-        core.journal.removed_pools.append((session.session_id, ""))
+    for key in [key for key in core.pools if key[0] == session.session_id]:
+        del core.pools[key]
+        core.journal.removed_pools.append(key)
     for worker in core.workers.values():
         if worker.session_id == session.session_id and not worker.draining:
             worker.draining = True
@@ -111,7 +112,7 @@ def _over(core: Core, task: Task) -> None:
     core.ended[task.session_id][task.task_id] = task.status
 
 
-def _unblock(core: Core, session_id: str, task_ids: list[str]) -> None:
+def _unblock(core: Core, session_id: str, task_ids: Iterable[str]) -> None:
     tasks = core.tasks[session_id]
     for task_id in task_ids:
         task = tasks.get(task_id)
@@ -119,7 +120,7 @@ def _unblock(core: Core, session_id: str, task_ids: list[str]) -> None:
             task.needs_left -= 1
             if task.needs_left == 0:
                 move_task(core, task, "unblock")
-                core.queue.add(task)
+                waiting.enqueue(core, task)
 
 
 def _skip_dependents(core: Core, task: Task) -> None:

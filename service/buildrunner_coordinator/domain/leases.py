@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 def _lease(core: Core, worker_id: str, _: str, now: Time) -> None:
     worker = core.workers.get(worker_id)
-    if worker is None or worker.status is WorkerStatus.OFFLINE:
+    if worker is None:
+        return
+    worker.lease_watched = False
+    if worker.status is WorkerStatus.OFFLINE:
         return
     if worker.lease_until_us > now.us:
-        core.timers.add(worker.lease_until_us, Timer.LEASE, worker_id)
+        workers.watch_lease(core, worker)
         return
     workers.lose_all(core, worker, now, gone=False, reason="its worker was silent for longer than its lease")
     workers.go_offline(core, worker, now)

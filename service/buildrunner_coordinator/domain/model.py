@@ -274,6 +274,10 @@ class Worker:
     order: int = 0
     # In memory only:
     lease_until_us: int = 0
+    lease_watched: bool = False
+    """A timer will look at the lease."""
+    lost: list[str] = field(default_factory=list)
+    """Attempts that were taken from it since it was last heard; it may not know that yet."""
     credit: int = 0
     connected: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)

@@ -63,12 +63,12 @@ def place(core: Core, now: Time) -> None:
 
 def has_room(worker: Worker) -> bool:
     """It may hold one more attempt at least."""
-    return (
-        worker.connected
-        and not worker.draining
-        and len(worker.attempts) < worker.credit
-        and worker.status in (WorkerStatus.IDLE, WorkerStatus.BUSY)
-    )
+    return worker.connected and serves(worker) and len(worker.attempts) < worker.credit
+
+
+def serves(worker: Worker) -> bool:
+    """It takes tasks, now or when its stream is back."""
+    return not worker.draining and worker.status in (WorkerStatus.IDLE, WorkerStatus.BUSY)
 
 
 def suits(worker: Worker, session_id: str, traits: Traits) -> bool:
@@ -130,7 +130,7 @@ class _Pass:
         chosen: Traits | None = None
         lanes = self.core.queue.lanes.get(session.session_id, {})
         for traits, lane in list(lanes.items()):
-            _trim(lane)
+            _trim(self.core, lane)
             if not lane:
                 del lanes[traits]
             elif (session.session_id, traits) not in self.blocked:
@@ -161,7 +161,7 @@ class _Pass:
     def _pass_over(self, session_id: str, traits: Traits, lane: Lane) -> None:
         """No worker for the lane in this pass; one without any suitable worker keeps no locks waiting."""
         self.blocked.add((session_id, traits))
-        if not any(suits(worker, session_id, traits) for worker in self.core.workers.values()):
+        if not any(serves(one) and suits(one, session_id, traits) for one in self.core.workers.values()):
             for _, _, task in lane:
                 waiting.leave(self.core, task)
 
@@ -178,8 +178,6 @@ class _Pass:
                 heapq.heapreplace(heap, (*load, worker))
             elif takes(worker, task):
                 return worker
-            elif task.files and len(worker.attempts) < worker.credit:
-                return None
             else:
                 heapq.heappop(heap)
         return None
@@ -198,6 +196,15 @@ def _load(worker: Worker) -> tuple[bool, float, int]:
     return worker.slots_taken >= worker.slots, worker.slots_taken / worker.slots, worker.order
 
 
-def _trim(lane: Lane) -> None:
-    while lane and lane[0][2].status is not TaskStatus.QUEUED:
+def _trim(core: Core, lane: Lane) -> None:
+    """Drops entries at the head whose task may not be placed; whatever changes that enters it anew."""
+    while lane and not _may_be_placed(core, lane[0][2]):
         heapq.heappop(lane)
+
+
+def _may_be_placed(core: Core, task: Task) -> bool:
+    return (
+        task.status is TaskStatus.QUEUED
+        and task.not_before_us <= core.now.us
+        and task.key not in core.queue.waiters.behind
+    )

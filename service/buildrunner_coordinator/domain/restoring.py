@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import codec, workers
+from buildrunner_coordinator.domain import codec, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot
-from buildrunner_coordinator.domain.model import Task, TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.model import Lapse, Outcome, SessionStatus, Task, TaskStatus, Time, Worker, WorkerStatus
 from buildrunner_coordinator.domain.sessions import remember
 from buildrunner_coordinator.domain.timers import Timer
 
@@ -22,11 +22,12 @@ def restore(core: Core, snapshot: Snapshot, now: Time) -> None:
     for spec, row in zip(snapshot.specs, snapshot.tasks, strict=True):
         task = codec.task_of(spec, row, snapshot.output_bytes.get(row.attempt_id, 0))
         core.tasks[task.session_id][task.task_id] = task
+    lapses = [codec.lapse_of(row) for row in snapshot.lapses]
+    _extend_lock_delays(core, lapses, snapshot.meta.last_us, now)
     for mine in core.tasks.values():
         for task in mine.values():
             _place_task(core, task, now)
-    for lapse_row in snapshot.lapses:
-        lapse = codec.lapse_of(lapse_row)
+    for lapse in lapses:
         core.lapses[lapse.attempt_id] = lapse
         if lapse.files:
             core.locks.add(lapse.attempt_id, lapse.files)
@@ -36,6 +37,23 @@ def restore(core: Core, snapshot: Snapshot, now: Time) -> None:
         core.pools[pool.session_id, pool.host] = pool
     for request in sorted(snapshot.requests, key=lambda row: row.expires_us):
         core.requests.restore(request)
+
+
+def _extend_lock_delays(core: Core, lapses: list[Lapse], last_us: int, now: Time) -> None:
+    """Lock delays that were running go on from where the last commit left them.
+
+    Core time may have jumped ahead with the wall clock meanwhile; processes of lost workers have not.
+    """
+    away_us = max(0, now.us - last_us)
+    for lapse in lapses:
+        if away_us and lapse.until_us > last_us:
+            lapse.until_us += away_us
+            core.journal.lapses[lapse.attempt_id] = lapse
+    for mine in core.tasks.values():
+        for task in mine.values():
+            if away_us and task.outcome is Outcome.LOST and task.not_before_us > last_us:
+                task.not_before_us += away_us
+                core.journal.tasks[task.index] = task
 
 
 def _restore_sessions(core: Core, snapshot: Snapshot) -> None:
@@ -58,7 +76,6 @@ def _restore_workers(core: Core, snapshot: Snapshot, now: Time) -> None:
             core.timers.add(at_us, Timer.RETIRE, worker.worker_id)
         else:
             workers.renew(core, worker, now)
-            core.timers.add(worker.lease_until_us, Timer.LEASE, worker.worker_id)
 
 
 def _place_task(core: Core, task: Task, now: Time) -> None:
@@ -70,19 +87,27 @@ def _place_task(core: Core, task: Task, now: Time) -> None:
         worker.attempts[attempt.attempt_id] = attempt
         worker.slots_taken += task.traits.slots
         core.queue.unstarted += not attempt.started
+        attempt.revoking = not attempt.started and attempt.stop_as is None and _is_unwanted(core, task, worker)
         if task.files:
             core.locks.add(attempt.attempt_id, task.files)
     elif task.status is TaskStatus.BLOCKED:
         _block(core, task)
-    elif task.not_before_us > now.us or task.status is TaskStatus.CANCELLING:
+    elif task.status is TaskStatus.CANCELLING:
         core.timers.add(task.not_before_us, Timer.TASK, *task.key)
     else:
-        core.queue.add(task)
+        waiting.enqueue(core, task)
+
+
+def _is_unwanted(core: Core, task: Task, worker: Worker) -> bool:
+    """It was asked back, or would have been: that is not stored, as it follows from the rest."""
+    session = core.sessions[task.session_id]
+    runs = session.status is SessionStatus.RUNNING and session.ending_as is None
+    return not runs or worker.draining or worker.status is WorkerStatus.ERROR
 
 
 def _block(core: Core, task: Task) -> None:
     ended = core.ended[task.session_id]
     for need in task.needs:
         if need not in ended:
-            core.dependents[task.session_id].setdefault(need, []).append(task.task_id)
+            core.dependents[task.session_id].setdefault(need, {})[task.task_id] = None
             task.needs_left += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, sessions, views
+from buildrunner_coordinator.domain import attempts, endings, sessions, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.codec import task_of
 from buildrunner_coordinator.domain.graphs import find_cycle
@@ -156,7 +156,7 @@ def _add(core: Core, session: Session, tasks: tuple[c.NewTask, ...], now: Time) 
     live = core.tasks[session.session_id]
     for new in tasks:
         task = Task(session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits,
-                    new.needs, new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us)  # fmt: skip
+                    tuple(dict.fromkeys(new.needs)), new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us)  # fmt: skip
         core.next_index += 1
         live[new.task_id] = task
         core.journal.specs.append(task)
@@ -182,7 +182,7 @@ def _admit(core: Core, session: Session, task: Task) -> None:
         status = ended.get(need)
         if status is None:
             assert need in live, f"{task.key} needs {need}, which is nowhere"
-            dependents.setdefault(need, []).append(task.task_id)
+            dependents.setdefault(need, {})[task.task_id] = None
             left += 1
         elif status is not TaskStatus.SUCCEEDED:
             endings.skip_with_dependents(core, task, need)
@@ -190,7 +190,7 @@ def _admit(core: Core, session: Session, task: Task) -> None:
     task.needs_left = left
     if left == 0:
         move_task(core, task, "unblock")
-        core.queue.add(task)
+        waiting.enqueue(core, task)
 
 
 def _to_revive(core: Core, session: Session, command: c.RetryTasks) -> list[Task]:
@@ -234,8 +234,11 @@ def _revive(core: Core, session: Session, task: Task) -> None:
     core.tasks[session.session_id][task.task_id] = task
     move_task(core, task, "revive")
     task.run += 1
-    task.failures = task.crashes = task.not_before_us = task.ended_at_us = 0
-    task.avoid, task.outcome, task.exit_code, task.error, task.reason = (), None, None, "", ""
+    task.failures = task.crashes = task.ended_at_us = 0
+    task.avoid, task.exit_code, task.error, task.reason = (), None, "", ""
+    if task.outcome is not Outcome.LOST:
+        # Behind a lost attempt the lock delay stands: a process of it may still be there.
+        task.not_before_us, task.outcome = 0, None
 
 
 def _submitted(core: Core, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:

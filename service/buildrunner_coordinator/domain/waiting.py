@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from buildrunner_coordinator.domain.locks import HELD, Entry
 from buildrunner_coordinator.domain.model import Attempt, Task, TaskStatus
 from buildrunner_coordinator.domain.replies import Holder, LockView
+from buildrunner_coordinator.domain.timers import Timer
 
 if TYPE_CHECKING:
     from buildrunner_coordinator.domain.core import Core
@@ -80,6 +81,14 @@ def leave(core: Core, task: Task) -> None:
     name = waiter_name(task.key)
     core.locks.remove(name)
     wake(core, name)
+
+
+def enqueue(core: Core, task: Task) -> None:
+    """Puts a QUEUED task into the ready queue, or sees to it that this happens when its pause is over."""
+    if task.not_before_us > core.now.us:
+        core.timers.add(task.not_before_us, Timer.TASK, *task.key)
+    else:
+        core.queue.add(task)
 
 
 def wake(core: Core, owner: str) -> None:

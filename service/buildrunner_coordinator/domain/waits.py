@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain.model import Outcome, Session, SessionStatus, Task, TaskStatus
 from buildrunner_coordinator.domain.moves import held
-from buildrunner_coordinator.domain.placement import has_room, suits
+from buildrunner_coordinator.domain.placement import has_room, serves, suits
 from buildrunner_coordinator.domain.replies import Holder, Wait
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def _parallel(session: Session) -> Wait | None:
 
 
 def _workers(core: Core, task: Task) -> Wait | None:
-    able = [w for w in core.workers.values() if w.connected and suits(w, task.session_id, task.traits)]
+    there = [w for w in core.workers.values() if w.connected and serves(w)]
+    able = [w for w in there if suits(w, task.session_id, task.traits)]
     if not able:
         traits = task.traits
         wanted = [f"label {one}" for one in traits.labels] + [f"{traits.kind} {traits.target}".strip()]

@@ -9,7 +9,7 @@ from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import PoolRow
 from buildrunner_coordinator.domain.codec import pool_row
 from buildrunner_coordinator.domain.ids import fresh_id, resolve
-from buildrunner_coordinator.domain.model import Pool, Task, Time, Worker, WorkerStatus
+from buildrunner_coordinator.domain.model import Outcome, Pool, Task, Time, Worker, WorkerStatus
 from buildrunner_coordinator.domain.moves import move_worker
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import (
@@ -58,10 +58,10 @@ def register(core: Core, command: c.Register, now: Time) -> Registered:
     worker.faults = 0
     _return(core, worker, "hello")
     renew(core, worker, now)
-    core.timers.add(worker.lease_until_us, Timer.LEASE, worker.worker_id)
     core.journal.workers[worker.worker_id] = worker
     adopted = _reconcile(core, worker, command.held)
-    if worker.session_id and core.sessions[worker.session_id].is_over:
+    served = core.sessions.get(worker.session_id)
+    if worker.session_id and (served is None or served.is_over):
         worker.draining = True
     if worker.draining:
         core.send(worker.worker_id, Drain("its session is over" if worker.session_id else "drained"))
@@ -88,8 +88,11 @@ def heartbeat(core: Core, command: c.Heartbeat, now: Time) -> HeartbeatAnswer:
         attempt.unnamed = 0
         if one.started and not one.ended:
             attempts.start(core, core.attempts[attempt.attempt_id], one.pid, one.started_at_us, 0)
-    unknown = tuple(i for i, one in named.items() if i not in worker.attempts and not one.ended)
-    return HeartbeatAnswer(True, unknown, worker.draining)
+    unknown = [i for i, one in named.items() if i not in worker.attempts and not one.ended]
+    # An assignment may still be on its way to it: it must hear of the loss before its lease is renewed.
+    unknown += [i for i in worker.lost if i not in named]
+    worker.lost.clear()
+    return HeartbeatAnswer(True, tuple(unknown), worker.draining)
 
 
 def set_credit(core: Core, command: c.SetCredit, now: Time) -> None:
@@ -140,6 +143,8 @@ def drain_all(core: Core, command: c.DrainAll, now: Time) -> int:
     ]
     for worker in chosen:
         drain(core, worker, command.reason)
+        if command.stop_running:
+            _stop_running(core, worker, command.reason, now)
     return len(chosen)
 
 
@@ -202,6 +207,14 @@ def list_pools(core: Core, command: c.ListPools, now: Time) -> list[PoolRow]:
 
 def renew(core: Core, worker: Worker, now: Time) -> None:
     worker.lease_until_us = now.us + core.settings.lease_ms * 1000
+    watch_lease(core, worker)
+
+
+def watch_lease(core: Core, worker: Worker) -> None:
+    """Sees to it that somebody looks when the lease ends: one timer a worker, however often it is renewed."""
+    if not worker.lease_watched:
+        worker.lease_watched = True
+        core.timers.add(worker.lease_until_us, Timer.LEASE, worker.worker_id)
 
 
 def drain(core: Core, worker: Worker, reason: str) -> None:
@@ -214,8 +227,12 @@ def drain(core: Core, worker: Worker, reason: str) -> None:
             attempts.revoke(core, attempt)
 
 
+def _stop_running(core: Core, worker: Worker, reason: str, now: Time) -> None:
+    for attempt_id in list(worker.attempts):
+        attempts.stop(core, core.attempts[attempt_id], Outcome.REVOKED, reason, now)
+
+
 def go_offline(core: Core, worker: Worker, now: Time) -> None:
-    worker.connected = False
     if move_worker(core, worker, "silence"):
         worker.offline_us = now.us
         core.timers.add(now.us + core.settings.offline_ttl_ms * 1000, Timer.RETIRE, worker.worker_id)
@@ -224,6 +241,7 @@ def go_offline(core: Core, worker: Worker, now: Time) -> None:
 def lose_all(core: Core, worker: Worker, now: Time, *, gone: bool, reason: str) -> None:
     for attempt in list(worker.attempts.values()):
         attempts.lose(core, core.attempts[attempt.attempt_id], now, gone=gone, reason=reason)
+        worker.lost.append(attempt.attempt_id)
 
 
 def _describe(worker: Worker, command: c.Register, session_id: str) -> None:
@@ -246,6 +264,7 @@ def _reconcile(core: Core, worker: Worker, held: tuple[c.Held, ...]) -> tuple[st
     """Adopts what is the worker's, calls the rest stale, sends again what it does not know of."""
     adopted = []
     named = set()
+    worker.lost.clear()
     for one in held:
         attempt = worker.attempts.get(one.attempt_id)
         if attempt is None or attempt.fence != one.fence:

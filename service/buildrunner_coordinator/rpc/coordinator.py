@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 CAPABILITIES = ("watch-resume", "submit-plan", "worker-polling", "output-follow")
 BACKUP_PIECE_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 4 << 20
-WORKERS_LEAVE_S = 2.0
+WORKERS_LEAVE_S = 12.0
+"""More than the usual grace of a task that is told to stop."""
 MAX_DRAIN_MS = 366 * 86_400_000
 
 
@@ -112,7 +113,7 @@ class CoordinatorService(CoordinatorServiceServicer):
                 await self._wait_until_nothing_runs(request.drain_timeout_ms / 1000)
             if request.stop_workers:
                 host = self._house.identity.host
-                await self._engine.execute(DrainAll(host, "the coordinator stops"))
+                await self._engine.execute(DrainAll(host, "the coordinator stops", stop_running=True))
                 await self._wait_until_workers_left(host)
         finally:
             self._house.stop.set()

@@ -216,7 +216,8 @@ class Database:
 def next_meta(old: MetaRow | None, now_wall_us: int, workspace_id: str, place: object) -> MetaRow:
     """The counters of the next epoch; those of a new store if there are none."""
     if old is None:
-        return MetaRow(secrets.token_hex(8), workspace_id, now_wall_us, 0, 0, now_wall_us, 1, 1)
+        first_revision = 1  # making the database is the first thing that happens in it
+        return MetaRow(secrets.token_hex(8), workspace_id, now_wall_us, first_revision, 0, now_wall_us, 1, 1)
     if old.workspace_id != workspace_id:
         raise StoreError(
             f"{place} belongs to workspace {old.workspace_id}, not to {workspace_id}: "

@@ -303,19 +303,22 @@ class WorkerRuntime:
     # Leaving
 
     def _on_signal(self, number: int) -> None:
-        if self._leaving.is_set():
+        """The first one drains within `drain_s`, the next one stops what runs at once."""
+        if self._stopping_at_s:
             self._stop_now(f"a second {signal.Signals(number).name}")
             return
-        self._drain(f"received {signal.Signals(number).name}")
-        self._in_background(self._ask_for_drain())
+        self._stopping_at_s = time.monotonic() + self._options.drain_s
+        if not self._leaving.is_set():
+            self._drain(f"received {signal.Signals(number).name}")
+            self._in_background(self._ask_for_drain())
         self._workshop.flush()
         self._changed()
 
     def _drain(self, reason: str) -> None:
+        """Nothing new is taken; what runs may finish, however long it takes."""
         if not self._leaving.is_set():
             _log.info("draining: %s", reason)
             self._leaving.set()
-            self._stopping_at_s = time.monotonic() + self._options.drain_s
         self._book.drain()
 
     async def _ask_for_drain(self) -> None:

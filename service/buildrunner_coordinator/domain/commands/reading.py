@@ -28,10 +28,14 @@ class ReadAll:
 
 @dataclass(slots=True)
 class DrainAll:
-    """Every worker (of `host`, if named) is told to drain. Replies int, how many."""
+    """Every worker (of `host`, if named) is told to drain. Replies int, how many.
+
+    With `stop_running` what they run is stopped too, and queued again at no cost.
+    """
 
     host: str = ""
     reason: str = ""
+    stop_running: bool = False
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ MAX_TEXT_BYTES = 4096
 MAX_METADATA_BYTES = 64 << 10
 MAX_PAGE = 1000
 
+_WORD = (1 << 64) - 1
 _ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -31,9 +32,10 @@ def timestamp(at_us: int) -> Timestamp | None:
 
 
 def varint(number: int) -> bytes:
-    """`number` (not negative) as protobuf writes it."""
-    if number < 0x80:
+    """`number`, of at most 64 bits, as protobuf writes an int64."""
+    if 0 <= number < 0x80:
         return _ONE_BYTE[number]
+    number &= _WORD
     encoded = bytearray()
     while number >= 0x80:
         encoded.append(number & 0x7F | 0x80)

@@ -65,16 +65,17 @@ def _taken_apart(spec: types.TaskSpec) -> NewTask:
     if not spec.task_id:
         spec.task_id = f"task-{secrets.token_hex(4)}"
     encoded = spec.SerializeToString()
-    if len(encoded) > MAX_SPEC_BYTES:
-        raise invalid(f"it has {len(encoded):,} bytes; at most {MAX_SPEC_BYTES:,} are taken.")
-    return NewTask(
-        task_id=spec.task_id,
-        title=title,
-        spec=encoded,
-        traits=_traits_of(spec, kind, target),
-        needs=tuple(check_name(need, "id of a needed task", required=True) for need in spec.needs),
-        files=path_requests(spec.files),
-    )
+    if len(encoded) > MAX_ARGUMENT_BYTES:
+        _check_size(spec, len(encoded))
+    traits = _traits_of(spec, kind, target)
+    # This is done for every task: an empty list costs no call.
+    needs = _needs_of(spec) if spec.needs else ()
+    files = path_requests(spec.files) if spec.files else ()
+    return NewTask(spec.task_id, title, encoded, traits, needs, files)
+
+
+def _needs_of(spec: types.TaskSpec) -> tuple[str, ...]:
+    return tuple(check_name(need, "id of a needed task", required=True) for need in spec.needs)
 
 
 def _work(spec: types.TaskSpec) -> tuple[TaskKind, str, str]:
@@ -110,10 +111,17 @@ def _check_no_nul(texts: Iterable[str], what: str) -> None:
 
 
 def _check_environment(spec: types.TaskSpec) -> None:
-    size = sum(size_bytes(argument) + 1 for argument in spec.command.argv) + len(spec.command.shell_line)
     for environment in (spec.environment, spec.passed_environment):
         if environment:
-            size += _environment_bytes(environment)
+            _environment_bytes(environment)
+
+
+def _check_size(spec: types.TaskSpec, encoded_bytes: int) -> None:
+    """Only a message that is longer than what argv and environment may have can have too much of them."""
+    if encoded_bytes > MAX_SPEC_BYTES:
+        raise invalid(f"it has {encoded_bytes:,} bytes; at most {MAX_SPEC_BYTES:,} are taken.")
+    size = sum(size_bytes(argument) + 1 for argument in spec.command.argv) + len(spec.command.shell_line)
+    size += _environment_bytes(spec.environment) + _environment_bytes(spec.passed_environment)
     if size > MAX_ARGUMENT_BYTES:
         raise invalid(
             f"argv and environment have {size:,} bytes; at most {MAX_ARGUMENT_BYTES:,} are taken. "
@@ -131,41 +139,73 @@ def _environment_bytes(environment: Mapping[str, str]) -> int:
 
 
 def _check_rest(spec: types.TaskSpec) -> None:
-    worktree = spec.directory.worktree
-    if worktree and not worktree.startswith("/"):
-        raise invalid(f"the worktree {worktree[:80]!r} is not an absolute path.")
-    _check_no_nul((worktree, spec.directory.path), "working directory")
-    check_range(spec.timeout_ms, 0, MAX_MS, "timeout in milliseconds")
-    check_range(spec.grace_ms, 0, MAX_MS, "grace in milliseconds")
-    check_object(spec.metadata_json, "task's metadata")
-    for what, values in (("needs", spec.needs), ("files", spec.files), ("labels", spec.labels)):
-        if len(values) > MAX_LIST:
-            raise invalid(f"it has {len(values):,} {what}; at most {MAX_LIST:,} are taken.")
+    if spec.HasField("directory"):
+        _check_directory(spec.directory)
+    if spec.timeout_ms or spec.grace_ms:
+        check_range(spec.timeout_ms, 0, MAX_MS, "timeout in milliseconds")
+        check_range(spec.grace_ms, 0, MAX_MS, "grace in milliseconds")
+    if spec.metadata_json:
+        check_object(spec.metadata_json, "task's metadata")
+    if max(len(spec.needs), len(spec.files), len(spec.labels)) > MAX_LIST:
+        raise _too_long(spec)
     if spec.isolation == types.ISOLATION_MODE_WORKTREE or spec.merge:
         raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet isolate a task in its own worktree.")
     if spec.audit == types.AUDIT_MODE_ON:
         raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet audit what tasks change.")
 
 
+def _check_directory(directory: types.WorkingDirectory) -> None:
+    worktree = directory.worktree
+    if worktree and not worktree.startswith("/"):
+        raise invalid(f"the worktree {worktree[:80]!r} is not an absolute path.")
+    _check_no_nul((worktree, directory.path), "working directory")
+
+
+def _too_long(spec: types.TaskSpec) -> Refusal:
+    lists = {"needs": len(spec.needs), "files": len(spec.files), "labels": len(spec.labels)}
+    what = max(lists, key=lists.__getitem__)
+    return invalid(f"it has {lists[what]:,} {what}; at most {MAX_LIST:,} are taken.")
+
+
 def _traits_of(spec: types.TaskSpec, kind: TaskKind, target: str) -> Traits:
     retry = spec.retry
-    labels = {check_name(label, "label", required=True) for label in spec.labels} if spec.labels else ()
-    return _shared_traits(
+    return _checked_traits(
         kind,
         target,
-        tuple(sorted(labels)),
-        check_name(spec.wanted_worker_id, "wanted worker's id"),
-        check_range(spec.slots, 0, MAX_SLOTS, "number of slots") or 1,
-        check_range(spec.priority, -MAX_PRIORITY, MAX_PRIORITY, "priority"),
-        check_range(retry.max_retries, 0, MAX_RETRIES, "number of retries"),
-        check_range(retry.backoff_ms, 0, MAX_MS, "backoff in milliseconds") or 1000,
-        check_range(retry.backoff_max_ms, 0, MAX_MS, "longest backoff in milliseconds") or 60_000,
+        tuple(spec.labels) if spec.labels else (),
+        spec.wanted_worker_id,
+        spec.slots,
+        spec.priority,
+        retry.max_retries,
+        retry.backoff_ms,
+        retry.backoff_max_ms,
     )
 
 
 @lru_cache(maxsize=4096)
-def _shared_traits(*values: object) -> Traits:
-    return Traits(*values)  # type: ignore[arg-type] # the one caller gives them in the order of the fields
+def _checked_traits(
+    kind: TaskKind,
+    target: str,
+    labels: tuple[str, ...],
+    wanted_worker_id: str,
+    slots: int,
+    priority: int,
+    max_retries: int,
+    backoff_ms: int,
+    backoff_max_ms: int,
+) -> Traits:
+    """Shared by all tasks alike, and checked once for them."""
+    return Traits(
+        kind,
+        target,
+        tuple(sorted({check_name(label, "label", required=True) for label in labels})),
+        check_name(wanted_worker_id, "wanted worker's id"),
+        check_range(slots, 0, MAX_SLOTS, "number of slots") or 1,
+        check_range(priority, -MAX_PRIORITY, MAX_PRIORITY, "priority"),
+        check_range(max_retries, 0, MAX_RETRIES, "number of retries"),
+        check_range(backoff_ms, 0, MAX_MS, "backoff in milliseconds") or 1000,
+        check_range(backoff_max_ms, 0, MAX_MS, "longest backoff in milliseconds") or 60_000,
+    )
 
 
 def path_requests(requests: Iterable[types.PathRequest]) -> tuple[PathRequest, ...]:
