@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from buildrunner_coordinator.domain import tables
 
@@ -44,7 +46,7 @@ def test_what_was_drawn_passes_the_check(tmp_path: Path) -> None:
 def test_every_transition_of_the_tables_is_an_arrow() -> None:
     arrows = PAGE.read_text().split("```")
     drawn = [part for part in arrows if part.startswith("mermaid")]
-    machines = (
+    machines: tuple[tuple[Mapping[Any, tuple[Any, ...]], tuple[str, ...]], ...] = (
         (tables.SESSIONS, tables.SESSION_EVENTS),
         (tables.TASKS, tables.TASK_EVENTS),
         (tables.WORKERS, tables.WORKER_EVENTS),
