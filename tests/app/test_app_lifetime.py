@@ -96,7 +96,9 @@ def test_a_directory_that_was_replaced_counts_as_gone(tmp_path):
     (tmp_path / "state").rename(tmp_path / "moved")
     (tmp_path / "state").mkdir()
     assert directory.is_gone
-    directory.close()
+    (tmp_path / "state" / "coordinator.json").write_text("{}")
+    directory.close(tmp_path / "state" / "coordinator.sock")
+    assert (tmp_path / "state" / "coordinator.json").exists(), "it belongs to whoever made the directory"
 
 
 def test_the_socket_lies_in_the_directory_or_in_a_private_one(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildrunner_coordinator.domain.replies import Event
-from buildrunner_coordinator.engine.feed import Feed, WatcherEnd
+from buildrunner_coordinator.engine.feed import REST_US, Feed, WatcherEnd
 
 
 def names(entries) -> list[bytes]:
@@ -127,3 +127,31 @@ def test_resuming_anywhere_is_gapless_or_refused(sizes, since, ring_events):
         assert names(watcher.take(1000)) == [one for revision, one in published if revision > since]
     else:
         assert since > len(sizes) or sum(sizes) > ring_events
+
+
+def test_events_are_wanted_for_a_minute_after_the_last_watcher_has_left(make_feed):
+    feed = make_feed()
+    assert feed.wants_events(1_000_000)
+    watcher = feed.attach()
+    assert feed.wants_events(500_000_000)
+    feed.detach(watcher)
+    assert feed.wants_events(500_000_000 + REST_US)
+    assert not feed.wants_events(500_000_001 + REST_US)
+    feed.attach()
+    assert feed.wants_events(500_000_002 + REST_US)
+
+
+def test_nobody_resumes_over_what_was_not_kept_at_rest(make_feed, make_event):
+    feed = make_feed()
+    feed.wants_events(0)
+    feed.publish(1, [make_event("a")])
+    assert not feed.wants_events(REST_US + 1)
+    # A batch is being committed that will bring no events.
+    assert feed.resume(1) is None
+    feed.publish(2, [])
+    watcher = feed.attach()
+    assert feed.wants_events(REST_US + 2)
+    feed.publish(3, [make_event("c")])
+    assert names(watcher.take(9)) == [b"c"]
+    assert feed.resume(1) is None
+    assert names(feed.resume(2).take(9)) == [b"c"]

@@ -11,11 +11,11 @@ import grpc
 import grpc.aio
 import pytest
 
+from buildrunner_coordinator.domain.core import Core
 from buildrunner_coordinator.domain.model import Settings
 from buildrunner_coordinator.engine.clock import CoreClock
 from buildrunner_coordinator.engine.engine import Engine
 from buildrunner_coordinator.engine.feed import Feed
-from buildrunner_coordinator.engine.loading import load_core
 from buildrunner_coordinator.rpc.convert.events import EventEncoder
 from buildrunner_coordinator.rpc.house import House, Identity, Limits
 from buildrunner_coordinator.rpc.server import CoordinatorServer
@@ -157,7 +157,7 @@ async def coordinator(
 ) -> AsyncIterator[Coordinator]:
     snapshot = await store.open(1_700_000_000_000_000, "workspace")
     clock = CoreClock(snapshot.meta.last_us)
-    core = load_core(snapshot, settings, clock.now())
+    core = Core.load(snapshot, settings, clock.now())
     feed = Feed(EventEncoder(core.meta.workspace_id, clock.now), core.revision)
     engine = Engine(core, store, clock, feed=feed)
     address = f"unix:{tmp_path}/s"

@@ -65,13 +65,14 @@ def test_a_floor_imports_only_what_it_may(floor: str) -> None:
         assert not strays, f"{path.relative_to(PROJECT)} may not import {sorted(strays)}"
 
 
-def test_only_convert_knows_both_the_stubs_and_the_domain() -> None:
-    both = [
-        path.name
-        for path in sorted((SERVICE / "rpc").rglob("*.py"))
+def test_only_rpc_knows_both_the_stubs_and_the_domain() -> None:
+    """Its services name a message and a command in one breath; whose fields are whose is in rpc/convert."""
+    both = {
+        path.relative_to(SERVICE).parts[0]
+        for path in sorted(SERVICE.rglob("*.py"))
         if imports_from(path, STUBS) and imports_from(path, DOMAIN)
-    ]
-    assert both in ([], ["convert.py"])
+    }
+    assert both == {"rpc"}
 
 
 def test_imports_are_read_whether_relative_absolute_or_lazy() -> None:

@@ -25,7 +25,6 @@ from buildrunner_coordinator.domain.core import Core
 from buildrunner_coordinator.engine.clock import CoreClock, wall_us
 from buildrunner_coordinator.engine.engine import Engine
 from buildrunner_coordinator.engine.feed import Feed
-from buildrunner_coordinator.engine.loading import load_core
 from buildrunner_coordinator.engine.ports import CorePort
 from buildrunner_coordinator.rpc.convert.events import EventEncoder
 from buildrunner_coordinator.rpc.house import House, Identity, Limits
@@ -92,8 +91,7 @@ class _Coordinator:
             return await self._serve(engine, store, token)
         finally:
             await _close(store)
-            if not self._directory.is_gone:
-                self._directory.close(self._socket)
+            self._directory.close(self._socket)
 
     async def _open(self, store: Store) -> Engine:
         try:
@@ -101,7 +99,7 @@ class _Coordinator:
         except StoreError as error:
             raise StartError(str(error), _code_of(error)) from error
         clock = CoreClock(snapshot.meta.last_us)
-        core = load_core(snapshot, self._config.settings, clock.now())
+        core = Core.load(snapshot, self._config.settings, clock.now())
         feed = Feed(EventEncoder(core.meta.workspace_id, clock.now), core.revision)
         check = _invariants() if self._config.check_invariants else None
         return Engine(core, store, clock, feed=feed, check=check)

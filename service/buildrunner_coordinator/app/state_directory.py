@@ -143,7 +143,8 @@ class StateDirectory:
         if self.lock_fd < 0:
             return
         for path in (self.address_file, socket):
-            if path is not None:
+            # What lies in a directory that took this one's place is not ours.
+            if path is not None and not (self.is_gone and path.is_relative_to(self.path)):
                 with contextlib.suppress(OSError):
                     path.unlink()
         os.close(self.lock_fd)

@@ -36,7 +36,13 @@ from buildrunner_coordinator.domain.model import (
 
 
 def texts_json(texts: tuple[str, ...]) -> str:
-    return json.dumps(texts) if texts else "[]"
+    return _json_of(texts) if texts else "[]"
+
+
+@lru_cache(maxsize=4096)
+def _json_of(value: tuple[object, ...]) -> str:
+    """Few different values come again and again: labels, kinds, workers to be avoided."""
+    return json.dumps(value)
 
 
 def texts_of(text: str) -> tuple[str, ...]:
@@ -139,7 +145,7 @@ def task_of(spec: SpecRow, row: TaskRow, output_bytes: int = 0) -> Task:
 
 def worker_row(w: Worker) -> WorkerRow:
     return WorkerRow(
-        w.worker_id, w.host, w.pid, w.version, w.slots, texts_json(w.labels), json.dumps(w.kinds), w.pool,
+        w.worker_id, w.host, w.pid, w.version, w.slots, texts_json(w.labels), _json_of(w.kinds), w.pool,
         w.session_id, w.metadata_json, texts_json(w.capabilities), w.workspace_id, w.status.value,
         int(w.draining), w.generation, w.registered_at_us, w.offline_us, w.succeeded, w.failed, w.faults,
         w.order, w.revision,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Lane = list[tuple[int, int, Task]]
 """A heap by index. Entries that are not queued any more are dropped when they come up."""
+Turn = tuple[int, int, int, str, Traits]
+"""Whose turn it is: negated priority, tasks at work, order of the session; its id, the lane to serve."""
 
 
 class Queue:
@@ -106,19 +108,19 @@ class _Pass:
 
     def run(self) -> None:
         """Takes one task at a time from the session whose turn it is."""
-        turns: list[tuple[int, int, int, str]] = []
+        turns: list[Turn] = []
         for session_id in list(self.core.queue.lanes):
             self._queue_turn(turns, session_id)
         while turns:
-            session_id = heapq.heappop(turns)[3]
-            self._serve(session_id)
+            _, _, _, session_id, traits = heapq.heappop(turns)
+            self._serve(session_id, traits)
             self._queue_turn(turns, session_id)
 
-    def _queue_turn(self, turns: list[tuple[int, int, int, str]], session_id: str) -> None:
+    def _queue_turn(self, turns: list[Turn], session_id: str) -> None:
         session = self.core.sessions[session_id]
-        lane = self._best_lane(session)
-        if lane is not None:
-            heapq.heappush(turns, (-lane.priority, held(session), session.order, session_id))
+        traits = self._best_lane(session)
+        if traits is not None:
+            heapq.heappush(turns, (-traits.priority, held(session), session.order, session_id, traits))
 
     def _best_lane(self, session: Session) -> Traits | None:
         """The traits of the task that is next in this session, or None if none can be placed."""
@@ -141,13 +143,11 @@ class _Pass:
             self.core.queue.lanes.pop(session.session_id, None)
         return chosen
 
-    def _serve(self, session_id: str) -> None:
+    def _serve(self, session_id: str, traits: Traits) -> None:
         """Places the next task of the session, parks it, or finds its lane blocked."""
-        session = self.core.sessions[session_id]
-        traits = self._best_lane(session)
-        if traits is None:
+        lane = self.core.queue.lanes[session_id].get(traits)
+        if not lane or lane[0][2].status is not TaskStatus.QUEUED:
             return
-        lane = self.core.queue.lanes[session_id][traits]
         task = lane[0][2]
         worker = self._choose(session_id, task)
         if worker is None:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import codec, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot
-from buildrunner_coordinator.domain.model import Lapse, Outcome, SessionStatus, Task, TaskStatus, Time, Worker, WorkerStatus
+from buildrunner_coordinator.domain.model import (
+    Lapse,
+    Outcome,
+    SessionStatus,
+    Task,
+    TaskStatus,
+    Time,
+    Worker,
+    WorkerStatus,
+)
 from buildrunner_coordinator.domain.sessions import remember
 from buildrunner_coordinator.domain.timers import Timer
 
@@ -87,7 +96,9 @@ def _place_task(core: Core, task: Task, now: Time) -> None:
         worker.attempts[attempt.attempt_id] = attempt
         worker.slots_taken += task.traits.slots
         core.queue.unstarted += not attempt.started
-        attempt.revoking = not attempt.started and attempt.stop_as is None and _is_unwanted(core, task, worker)
+        attempt.revoking = (
+            not attempt.started and attempt.stop_as is None and _is_unwanted(core, task, worker)
+        )
         if task.files:
             core.locks.add(attempt.attempt_id, task.files)
     elif task.status is TaskStatus.BLOCKED:

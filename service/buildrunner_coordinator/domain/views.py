@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import codec, waits
@@ -13,6 +14,8 @@ from buildrunner_coordinator.domain.replies import Event, TaskView, WorkerView
 
 if TYPE_CHECKING:
     from buildrunner_coordinator.domain.core import Core
+
+_worker_fields = attrgetter(*(one.name for one in fields(Worker)))
 
 
 def session_view(core: Core, session: Session) -> SessionRow:
@@ -35,7 +38,9 @@ def task_view(core: Core, task: Task, row: TaskRow | None = None) -> TaskView:
 
 def worker_view(worker: Worker) -> WorkerView:
     tasks = tuple((a.session_id, a.task_id, a.number) for a in worker.attempts.values())
-    return WorkerView(dataclasses.replace(worker, attempts={}), tasks)
+    picture = Worker(*_worker_fields(worker))
+    picture.attempts = {}
+    return WorkerView(picture, tasks)
 
 
 def rows(core: Core, journal: Journal, revision: int) -> Changes:

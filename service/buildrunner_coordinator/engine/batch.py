@@ -75,7 +75,9 @@ class Batch:
             outboxes.deliver(self.sends)
 
 
-def run_batch(core: CorePort, items: Sequence[Item], now: Time, stalled_us: int = 0) -> Batch:
+def run_batch(
+    core: CorePort, items: Sequence[Item], now: Time, stalled_us: int = 0, wants_events: bool = True
+) -> Batch:
     """Applies `items` in order and places tasks once. `stalled_us`: how long nothing could be heard."""
     if stalled_us:
         core.extend_leases(stalled_us)
@@ -94,7 +96,8 @@ def run_batch(core: CorePort, items: Sequence[Item], now: Time, stalled_us: int 
                 answers[index] = answer()
     repeats.finish(replies)
     changes = core.collect()
-    return Batch(items, replies, now, changes, core.take_events(), core.take_sends(), core.revision)
+    events = core.take_events() if wants_events else []
+    return Batch(items, replies, now, changes, events, core.take_sends(), core.revision)
 
 
 class _Later:

@@ -175,7 +175,7 @@ class Engine:
             now = self.clock.now()
             self._breathe(now.us)
             stalled_us, self._stalled_us = self._stalled_us, 0
-            batch = run_batch(self.core, items, now, stalled_us)
+            batch = run_batch(self.core, items, now, stalled_us, self.feed.wants_events(now.us))
             if self._check is not None:
                 self._check(self.core)
             if batch.has_changes:

@@ -16,6 +16,8 @@ from buildrunner_coordinator.domain.replies import Event
 RING_EVENTS = 20_000
 RING_BYTES = 16 << 20
 WATCHER_EVENTS = 100_000
+REST_US = 60_000_000
+"""So long after the last watcher has left, events are not made any more until the next one comes."""
 _UNENCODED_BYTES = 700
 """What an event is taken to cost before anybody has encoded it."""
 
@@ -124,6 +126,18 @@ class Feed:
         self._limits = (ring_events, ring_bytes)
         self._watcher_events = watcher_events
         self._watchers: set[Watcher] = set()
+        self._watched_us: int | None = None
+        self._rests = False
+
+    def wants_events(self, now_us: int) -> bool:
+        """Whether the events of a batch that is made now have to be published.
+
+        If not, nobody can resume before the next snapshot: all up to it counts as compacted.
+        """
+        if self._watchers or self._watched_us is None:
+            self._watched_us = now_us
+        self._rests = now_us - self._watched_us > REST_US
+        return not self._rests
 
     @property
     def watchers(self) -> int:
@@ -134,6 +148,8 @@ class Feed:
         assert revision >= self.revision, f"revision {revision} published behind {self.revision}"
         entry = FeedEntry(revision, events, self._encode, unordered=revision == self.revision)
         self.revision = revision
+        if self._rests:
+            self._compact()
         if not events:
             return
         if not entry.unordered:
@@ -151,7 +167,8 @@ class Feed:
 
     def resume(self, since_revision: int) -> Watcher | None:
         """A watcher of everything behind `since_revision`; None if that is no longer, or not yet, known."""
-        if not self._floor <= since_revision <= self.revision:
+        # At rest the batch that is being committed has no events that it could bring.
+        if self._rests or not self._floor <= since_revision <= self.revision:
             return None
         watcher = Watcher(self._watcher_events + self._ring_count)
         for entry in self._ring:
@@ -168,6 +185,11 @@ class Feed:
         for watcher in self._watchers:
             watcher.end(WatcherEnd.CLOSING)
         self._watchers.clear()
+
+    def _compact(self) -> None:
+        self._floor = self.revision
+        self._ring.clear()
+        self._ring_count = self._ring_size_bytes = 0
 
     def _keep(self, entry: FeedEntry) -> None:
         self._ring.append(entry)
