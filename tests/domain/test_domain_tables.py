@@ -7,7 +7,13 @@ import pytest
 from buildrunner_coordinator.domain import tables
 from buildrunner_coordinator.domain.graphs import find_cycle
 from buildrunner_coordinator.domain.ids import attempt_id, fresh_id, mix, resolve
-from buildrunner_coordinator.domain.model import SESSION_OVER, TASK_OVER, SessionStatus, TaskStatus
+from buildrunner_coordinator.domain.model import (
+    SESSION_OVER,
+    TASK_OVER,
+    SessionStatus,
+    TaskStatus,
+    WorkerStatus,
+)
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.tables import SESSION_CELLS, SESSION_EVENTS, TASK_CELLS, TASK_EVENTS
 
@@ -34,10 +40,11 @@ def test_a_cancelled_task_never_starts():
 
 
 def test_a_missing_cell_is_found_at_import():
-    rows = dict(tables.WORKERS)
-    rows[next(iter(rows))] = ()
+    rows: dict[str, tuple[str, ...]] = {status.value: ("stay",) for status in WorkerStatus}
     with pytest.raises(AssertionError):
-        tables._index(rows, tables.WorkerStatus, tables.WORKER_EVENTS)
+        tables._index(rows, WorkerStatus, ("one", "two"))
+    with pytest.raises(AssertionError):
+        tables._index({}, WorkerStatus, ("one",))
 
 
 def test_fences_give_different_attempt_ids():

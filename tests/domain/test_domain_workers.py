@@ -231,7 +231,9 @@ def test_stopping_all_workers_queues_what_runs_again_at_no_cost(stage, task):
     stage.do(c.DrainAll("here", "the end", stop_running=True))
     sent = stage.take()
     assert {to for to, _ in sent} == {worker}
-    assert [send.attempt_id for _, send in sent if isinstance(send, Stop)] == [one.attempt_id for one in (a, b, ahead)]
+    assert [send.attempt_id for _, send in sent if isinstance(send, Stop)] == [
+        one.attempt_id for one in (a, b, ahead)
+    ]
     for one in (a, b, ahead):
         stage.finish(one, Outcome.REVOKED)
     stage.do(c.Unregister(worker))

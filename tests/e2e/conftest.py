@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from buildrunner_parallel.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,9 @@ class Town:
 
     # -------------------------------------------------------------- processes
 
-    def br(self, *args: str, check: int | None = 0, input_text: str | None = None, timeout_s: float = 120) -> Any:
+    def br(
+        self, *args: str, check: int | None = 0, input_text: str | None = None, timeout_s: float = 120
+    ) -> Any:
         """Runs the program to its end. `check` is the exit code expected; None: any."""
         done = subprocess.run(
             [sys.executable, "-m", "buildrunner_parallel.cli", *args],
@@ -83,8 +86,8 @@ class Town:
     def worker(self, *flags: str) -> subprocess.Popen[bytes]:
         address = self.info_file()["address"]
         return self.spawn(
-            "buildrunner_parallel.worker", "--coordinator", address, "--token-file", str(self.state / "token"),
-            "--state-dir", str(self.state), *flags,
+            "buildrunner_parallel.worker", "--coordinator", address,
+            "--token-file", str(self.state / "token"), "--state-dir", str(self.state), *flags,
         )  # fmt: skip
 
     def client(self) -> Client:

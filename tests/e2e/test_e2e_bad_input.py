@@ -35,7 +35,10 @@ def _change(town: Town, statement: str) -> None:
     [
         ("tasks: [{id: a, run: echo}", ["plan.yaml:2", "YAML"]),
         ("tasks:\n  - {id: a, rum: echo}\n", ["plan.yaml:3", "tasks[0]", "rum", "run"]),
-        ("tasks:\n  - {id: a, run: echo, needs: [b]}\n  - {id: b, run: echo, needs: [a]}\n", ["a", "b", "->"]),
+        (
+            "tasks:\n  - {id: a, run: echo, needs: [b]}\n  - {id: b, run: echo, needs: [a]}\n",
+            ["a", "b", "->"],
+        ),
         ("tasks:\n  - {id: a, run: echo, needs: [ghost]}\n", ["needs", "ghost"]),
         ("tasks:\n  - {id: a, run: echo}\n  - {id: a, run: echo}\n", ["plan.yaml:4", "tasks[1].id", '"a"']),
         ("tasks:\n  - {id: a, argv: [no-such-program-here]}\n", ["no-such-program-here"]),
@@ -47,7 +50,9 @@ def _change(town: Town, statement: str) -> None:
         ("tasks:\n  - {id: a, run: echo, files: [../outside]}\n", ["../outside"]),
     ],
 )
-def test_a_bad_plan_is_one_line_with_its_place_and_starts_nothing(town: Town, plan: str, words: list[str]) -> None:
+def test_a_bad_plan_is_one_line_with_its_place_and_starts_nothing(
+    town: Town, plan: str, words: list[str]
+) -> None:
     town.write("plan.yaml", "name: bad\n" + plan if plan.startswith("tasks:") else plan)
     done = town.br("parallel", "start", "--plan", "plan.yaml", "--wait", check=1)
     _one_line(done, *words)
@@ -63,14 +68,21 @@ def test_a_refused_submission_loses_nothing_of_the_session(town: Town) -> None:
     town.br("parallel", "submit", session_id, "--id", "a", "--", "true")
     again = town.br("parallel", "submit", session_id, "--id", "a", "--", "true", check=1)
     _one_line(again, "'a'")
-    unknown = town.br("parallel", "submit", session_id, "--id", "b", "--needs", "ghost", "--", "true", check=1)
+    unknown = town.br(
+        "parallel", "submit", session_id, "--id", "b", "--needs", "ghost", "--", "true", check=1
+    )
     _one_line(unknown, "ghost")
     assert [task["task_id"] for task in town.json("parallel", "tasks", session_id)["tasks"]] == ["a"]
 
 
 def test_what_is_not_there_is_exit_code_4(town: Town) -> None:
     town.br("parallel", "start", "some", "-w", "0")
-    for args in (["status", "feedface"], ["pause", "feedface"], ["show", "last", "ghost"], ["logs", "last", "ghost"]):
+    for args in (
+        ["status", "feedface"],
+        ["pause", "feedface"],
+        ["show", "last", "ghost"],
+        ["logs", "last", "ghost"],
+    ):
         done = town.br("parallel", *args, check=4)
         _one_line(done, args[-1])
 
@@ -132,8 +144,9 @@ def test_a_state_directory_that_cannot_be_made_is_one_line(town: Town) -> None:
 
 def test_a_full_disk_ends_the_coordinator_without_a_false_word(town: Town) -> None:
     """The database may not grow beyond a small size: every session that was acknowledged is there after."""
+    line = f'ulimit -f 2000; exec "$0" -m buildrunner_coordinator --data "{town.state}"'
     process = subprocess.Popen(
-        ["sh", "-c", f'ulimit -f 2000; exec "$0" -m buildrunner_coordinator --data "{town.state}"', sys.executable],
+        ["sh", "-c", line, sys.executable],
         cwd=town.folder, env=town.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     eventually(lambda: town.info_file().get("pid") == process.pid, "the coordinator is up", 20)
@@ -141,7 +154,9 @@ def test_a_full_disk_ends_the_coordinator_without_a_false_word(town: Town) -> No
     with town.client() as client, pytest.raises(Exception, match=r".+"):
         session = client.create_session("growing")
         while True:
-            client.update_session(session.session_id, metadata={"n": acknowledged + 1, "ballast": "x" * 50_000})
+            client.update_session(
+                session.session_id, metadata={"n": acknowledged + 1, "ballast": "x" * 50_000}
+            )
             acknowledged += 1
     assert process.wait(20) == 74
     assert acknowledged > 3

@@ -61,7 +61,9 @@ def _check_record(town: Town, session_id: str) -> dict[str, list[tuple[int, int,
     found: dict[str, list[tuple[int, int, str]]] = {}
     for task_id, number, pid, outcome in rows:
         found.setdefault(task_id, []).append((number, pid, outcome))
-    succeeded = [task_id for task_id, mine in found.items() if [one[2] for one in mine].count("succeeded") == 1]
+    succeeded = [
+        task_id for task_id, mine in found.items() if [one[2] for one in mine].count("succeeded") == 1
+    ]
     assert len(succeeded) == TASKS
     return found
 

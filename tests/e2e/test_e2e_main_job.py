@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 
 import pytest
 
@@ -50,9 +50,13 @@ def test_exclusive_tasks_never_run_at_once_and_the_wait_is_seen(town: Town) -> N
     town.write("plan.yaml", PLAN)
     done = town.br("parallel", "start", "--plan", "plan.yaml", "--workers", "3", "--watch")
     assert "out/index.html" in done.stdout, "waiting for the lock is seen"
-    rows = [task for task in town.json("parallel", "tasks", "last")["tasks"] if task["task_id"].startswith("index")]
+    rows = [
+        task
+        for task in town.json("parallel", "tasks", "last")["tasks"]
+        if task["task_id"].startswith("index")
+    ]
     spans = sorted((row["started_at"], row["ended_at"]) for row in rows)
-    assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
 
 
 def test_a_failed_task_is_exit_code_6_with_its_last_words(town: Town) -> None:
@@ -70,7 +74,8 @@ def test_a_failed_task_is_exit_code_6_with_its_last_words(town: Town) -> None:
 
 def test_a_session_is_driven_by_hand(town: Town) -> None:
     session_id = town.json("parallel", "start", "by hand", "--workers", "1")["session"]["session_id"]
-    town.br("parallel", "submit", session_id, "--id", "one", "--env", "WHO=world", "--", "sh", "-c", "echo hello $WHO")
+    hello = ("--env", "WHO=world", "--", "sh", "-c", "echo hello $WHO")
+    town.br("parallel", "submit", session_id, "--id", "one", *hello)
     town.br("parallel", "wait", session_id, "one", "--timeout", "30s")
     assert town.br("parallel", "logs", session_id, "one").stdout == "hello world\n"
     town.br("parallel", "pause", session_id)
@@ -101,7 +106,7 @@ def test_backup_is_a_database_that_a_new_coordinator_serves(town: Town) -> None:
     town.br("parallel", "start", "--plan", "plan.yaml", "--workers", "3", "--wait")
     town.br("parallel", "backup", "copy.db")
     town.br("parallel", "stop")
-    os.replace(town.folder / "copy.db", town.state / "state.db")
+    (town.folder / "copy.db").replace(town.state / "state.db")
     for leftover in ("state.db-wal", "state.db-shm"):
         (town.state / leftover).unlink(missing_ok=True)
     assert len(town.json("parallel", "tasks", "last")["tasks"]) == 8
