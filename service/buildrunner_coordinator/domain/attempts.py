@@ -6,8 +6,6 @@ and the locks. What becomes of the task is decided by the caller, through the st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain import ids, waiting
 from buildrunner_coordinator.domain.changes import AttemptRow
 from buildrunner_coordinator.domain.codec import texts_json
@@ -16,13 +14,11 @@ from buildrunner_coordinator.domain.endings import cancel_now, fail
 from buildrunner_coordinator.domain.model import Attempt, Lapse, Outcome, Task, TaskKind, Time, Worker
 from buildrunner_coordinator.domain.moves import move_task, move_worker
 from buildrunner_coordinator.domain.replies import Assign, Revoke, Stop
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def assign(core: Core, task: Task, worker: Worker, now: Time) -> None:
+def assign(core: State, task: Task, worker: Worker, now: Time) -> None:
     """Gives the task to the worker, under a new number and fence, with all its locks."""
     fence = core.next_fence
     core.next_fence += 1
@@ -48,7 +44,7 @@ def assign(core: Core, task: Task, worker: Worker, now: Time) -> None:
     send_assignment(core, task)
 
 
-def send_assignment(core: Core, task: Task) -> None:
+def send_assignment(core: State, task: Task) -> None:
     attempt = task.attempt
     assert attempt is not None
     session = core.sessions[task.session_id]
@@ -56,7 +52,7 @@ def send_assignment(core: Core, task: Task) -> None:
                                         attempt.number, task.spec, attempt.generation))  # fmt: skip
 
 
-def start(core: Core, task: Task, pid: int, started_at_us: int, slot: int) -> None:
+def start(core: State, task: Task, pid: int, started_at_us: int, slot: int) -> None:
     """The worker says that it runs. A repetition changes nothing."""
     attempt = task.attempt
     assert attempt is not None
@@ -71,14 +67,14 @@ def start(core: Core, task: Task, pid: int, started_at_us: int, slot: int) -> No
     move_task(core, task, "start")
 
 
-def revoke(core: Core, attempt: Attempt) -> None:
+def revoke(core: State, attempt: Attempt) -> None:
     """Asks for an assignment back. It costs nothing, and comes too late if it has started."""
     if not attempt.started and not attempt.revoking and attempt.stop_as is None:
         attempt.revoking = True
         core.send(attempt.worker_id, Revoke(attempt.attempt_id, attempt.fence))
 
 
-def stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
+def stop(core: State, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
     """Tells a live attempt to end. An order to cancel outweighs an earlier one to give back."""
     attempt = task.attempt
     if attempt is None or attempt.stop_as in (outcome, Outcome.CANCELLED, Outcome.LOCK_LOST):
@@ -93,7 +89,7 @@ def stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> No
 
 
 def end(
-    core: Core, task: Task, now: Time, outcome: Outcome, *, report: Finished | None = None, error: str = "",
+    core: State, task: Task, now: Time, outcome: Outcome, *, report: Finished | None = None, error: str = "",
     keep_locks_us: int = 0,
 ) -> Attempt:  # fmt: skip
     """Closes the live attempt. With `keep_locks_us` its locks stay held for so long."""
@@ -119,7 +115,7 @@ def end(
     return attempt
 
 
-def lose(core: Core, task: Task, now: Time, *, gone: bool, reason: str) -> None:
+def lose(core: State, task: Task, now: Time, *, gone: bool, reason: str) -> None:
     """Its worker is lost. Unless its processes are known to be `gone`, nothing may run in its place,
     nor take its locks, for the lock delay."""
     attempt = task.attempt
@@ -142,7 +138,7 @@ def lose(core: Core, task: Task, now: Time, *, gone: bool, reason: str) -> None:
         requeue(core, task, now)
 
 
-def requeue(core: Core, task: Task, now: Time) -> None:
+def requeue(core: State, task: Task, now: Time) -> None:
     """Back to the queue, to be placed from `not_before_us` on; cancelled when its session is ending."""
     if core.sessions[task.session_id].ending_as is not None:
         cancel_now(core, task, "SESSION_ENDED", now)
@@ -151,7 +147,7 @@ def requeue(core: Core, task: Task, now: Time) -> None:
     waiting.enqueue(core, task)
 
 
-def after_ordered_stop(core: Core, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
+def after_ordered_stop(core: State, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
     """What becomes of a task whose attempt was stopped on order."""
     if outcome is Outcome.REVOKED:
         requeue(core, task, now)
@@ -161,7 +157,7 @@ def after_ordered_stop(core: Core, task: Task, outcome: Outcome, reason: str, no
         cancel_now(core, task, reason or "CANCELLED", now)
 
 
-def _leave_worker(core: Core, attempt: Attempt, slots: int) -> None:
+def _leave_worker(core: State, attempt: Attempt, slots: int) -> None:
     worker = core.workers.get(attempt.worker_id)
     if worker is not None and worker.attempts.pop(attempt.attempt_id, None) is not None:
         worker.slots_taken -= slots
@@ -170,7 +166,7 @@ def _leave_worker(core: Core, attempt: Attempt, slots: int) -> None:
         core.journal.workers[worker.worker_id] = worker
 
 
-def _lapse(core: Core, task: Task, attempt: Attempt, until_us: int) -> None:
+def _lapse(core: State, task: Task, attempt: Attempt, until_us: int) -> None:
     lapse = Lapse(attempt.attempt_id, task.session_id, task.task_id, attempt.worker_id, attempt.host,
                   attempt.fence, attempt.assigned_at_us, until_us, task.files)  # fmt: skip
     core.lapses[lapse.attempt_id] = lapse

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
 from buildrunner_coordinator.domain.commands import DeleteSessions
 from buildrunner_coordinator.domain.ids import resolve
 from buildrunner_coordinator.domain.model import Session, Time
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
+from buildrunner_coordinator.domain.state import State
 
 
-def forget_session(core: Core, session_id: str) -> None:
+def forget_session(core: State, session_id: str) -> None:
     """Drops the tasks that a session keeps in memory. All of them are over."""
     assert not core.tasks.get(session_id), f"session {session_id} still has tasks"
     core.tasks.pop(session_id, None)
@@ -24,14 +20,14 @@ def forget_session(core: Core, session_id: str) -> None:
     core.queue.drop_session(session_id)
 
 
-def remove_session(core: Core, session: Session) -> None:
+def remove_session(core: State, session: Session) -> None:
     """Removes an ended session and everything of it, here and in the store."""
     del core.sessions[session.session_id]
     core.journal.sessions.pop(session.session_id, None)
     core.journal.removed_sessions.append(session.session_id)
 
 
-def remove_worker(core: Core, worker_id: str) -> None:
+def remove_worker(core: State, worker_id: str) -> None:
     """The worker is no more. It has no attempts."""
     worker = core.workers.pop(worker_id)
     assert not worker.attempts, f"worker {worker_id} still has attempts"
@@ -39,7 +35,7 @@ def remove_worker(core: Core, worker_id: str) -> None:
     core.journal.removed_workers.append(worker_id)
 
 
-def delete_sessions(core: Core, command: DeleteSessions, now: Time) -> list[SessionRow]:
+def delete_sessions(core: State, command: DeleteSessions, now: Time) -> list[SessionRow]:
     chosen = _chosen(core, command)
     old = [
         s
@@ -53,7 +49,7 @@ def delete_sessions(core: Core, command: DeleteSessions, now: Time) -> list[Sess
     return rows
 
 
-def _chosen(core: Core, command: DeleteSessions) -> list[Session]:
+def _chosen(core: State, command: DeleteSessions) -> list[Session]:
     if not command.session_ids:
         return list(core.sessions.values())
     found = [core.sessions[resolve(one, core.sessions, Reason.SESSION_NOT_FOUND, "session")]
@@ -67,5 +63,5 @@ def _chosen(core: Core, command: DeleteSessions) -> list[Session]:
     return found
 
 
-def _lingers(core: Core, session: Session) -> bool:
+def _lingers(core: State, session: Session) -> bool:
     return any(lapse.session_id == session.session_id for lapse in core.lapses.values())

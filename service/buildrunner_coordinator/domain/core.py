@@ -7,62 +7,22 @@ what holds them together. Pure: the same calls on the same state give the same r
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import cleaning, leases, placement, views
+from buildrunner_coordinator.domain import leases, placement, views
 from buildrunner_coordinator.domain.changes import Changes, MetaRow, Snapshot
 from buildrunner_coordinator.domain.handlers import HANDLERS
 from buildrunner_coordinator.domain.journal import Journal
-from buildrunner_coordinator.domain.locks import LockTable
-from buildrunner_coordinator.domain.model import (
-    Lapse,
-    Pool,
-    Session,
-    Settings,
-    Task,
-    TaskStatus,
-    Time,
-    Worker,
-)
-from buildrunner_coordinator.domain.placement import Queue
-from buildrunner_coordinator.domain.recent import RecentReports
+from buildrunner_coordinator.domain.model import Settings, Time
 from buildrunner_coordinator.domain.refusals import Refusal
 from buildrunner_coordinator.domain.replies import Event, Send
-from buildrunner_coordinator.domain.requests import RequestLog
 from buildrunner_coordinator.domain.restoring import restore
-from buildrunner_coordinator.domain.timers import Timers
+from buildrunner_coordinator.domain.state import State
 
 
-class Core:
-    """Sessions, unfinished tasks, workers, locks. Made by `load` alone."""
+class Core(State):
+    """The state with its door. Made by `load` alone."""
 
     def __init__(self, meta: MetaRow, settings: Settings, now: Time) -> None:
-        self.settings = settings
-        self.now = now
-        self.store_id = meta.store_id
-        self.workspace_id = meta.workspace_id
-        self.epoch = meta.epoch
-        self.revision = meta.revision
-        self.last_us = meta.last_us
-        self.next_fence = meta.next_fence
-        self.next_index = meta.next_index
-        self.next_order = meta.next_order
-        self.sessions: dict[str, Session] = {}
-        self.tasks: dict[str, dict[str, Task]] = {}
-        """Tasks that are not over, by session and id."""
-        self.ended: dict[str, dict[str, TaskStatus]] = {}
-        """Tasks that are over, of sessions that are not."""
-        self.dependents: dict[str, dict[str, dict[str, None]]] = {}
-        """By session and id of the needed task: the ids of unfinished tasks that need it."""
-        self.attempts: dict[str, Task] = {}
-        """By id of the live attempt."""
-        self.workers: dict[str, Worker] = {}
-        self.pools: dict[tuple[str, str], Pool] = {}
-        self.lapses: dict[str, Lapse] = {}
-        self.locks = LockTable()
-        self.queue = Queue()
-        self.timers = Timers()
-        self.recent = RecentReports()
-        self.requests = RequestLog(settings.request_ttl_ms * 1000, settings.requests_per_client)
-        self.journal = Journal()
+        super().__init__(meta, settings, now)
         self._told: tuple[Journal, Changes] | None = None
 
     @staticmethod
@@ -71,11 +31,6 @@ class Core:
         core = Core(snapshot.meta, settings, now)
         restore(core, snapshot, now)
         return core
-
-    @property
-    def meta(self) -> MetaRow:
-        return MetaRow(self.store_id, self.workspace_id, self.epoch, self.revision, self.last_us,
-                       self.next_fence, self.next_index, self.next_order)  # fmt: skip
 
     def apply(self, command: object, now: Time) -> object:
         """The reply named in the command's docstring; a Refusal is returned, not raised.
@@ -113,7 +68,7 @@ class Core:
 
         With rows comes the meta row, so that counters are as durable as what they were used for.
         """
-        journal, requests = self.journal, self.requests
+        journal, requests, self._told = self.journal, self.requests, None
         added = [row for row in requests.added if requests.holds(row)]
         removed, requests.added, requests.removed = requests.removed, [], []
         if not (journal.has_rows or added or removed):
@@ -140,16 +95,6 @@ class Core:
     def snapshot(self) -> Snapshot:
         """What a store that has all changes would load."""
         return views.snapshot(self)
-
-    def touch(self, session: Session) -> None:
-        self.journal.sessions[session.session_id] = session
-
-    def send(self, worker_id: str, message: Send) -> None:
-        self.journal.sends.append((worker_id, message))
-
-    def forget_session(self, session_id: str) -> None:
-        """Drops what an unfinished session keeps in memory."""
-        cleaning.forget_session(self, session_id)
 
     def _renew_journal(self) -> None:
         sends = self.journal.sends

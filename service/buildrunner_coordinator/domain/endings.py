@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import waiting
+from buildrunner_coordinator.domain import cleaning, waiting
 from buildrunner_coordinator.domain.model import (
     Driver,
     FailureAction,
@@ -18,13 +17,11 @@ from buildrunner_coordinator.domain.model import (
 )
 from buildrunner_coordinator.domain.moves import move_task, unfinished
 from buildrunner_coordinator.domain.replies import Drain
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def succeed(core: Core, task: Task, now: Time) -> None:
+def succeed(core: State, task: Task, now: Time) -> None:
     move_task(core, task, "succeed")
     task.reason = ""
     _over(core, task)
@@ -34,7 +31,7 @@ def succeed(core: Core, task: Task, now: Time) -> None:
     settle(core, core.sessions[task.session_id], now)
 
 
-def fail(core: Core, task: Task, reason: str, now: Time) -> None:
+def fail(core: State, task: Task, reason: str, now: Time) -> None:
     """The task has failed for good."""
     move_task(core, task, "fail")
     task.reason = reason
@@ -45,7 +42,7 @@ def fail(core: Core, task: Task, reason: str, now: Time) -> None:
     settle(core, session, now)
 
 
-def cancel_now(core: Core, task: Task, reason: str, now: Time) -> None:
+def cancel_now(core: State, task: Task, reason: str, now: Time) -> None:
     """The task is CANCELLED: it never started, or its attempt is over."""
     if task.status is TaskStatus.QUEUED:
         waiting.leave(core, task)
@@ -57,13 +54,13 @@ def cancel_now(core: Core, task: Task, reason: str, now: Time) -> None:
     settle(core, core.sessions[task.session_id], now)
 
 
-def skip_with_dependents(core: Core, task: Task, needed: str) -> None:
+def skip_with_dependents(core: State, task: Task, needed: str) -> None:
     """The task will not run because `needed` did not succeed, nor will what needs it."""
     _skip(core, task, needed)
     _skip_dependents(core, task)
 
 
-def cancel_all(core: Core, session: Session, reason: str, now: Time, *, running: bool) -> None:
+def cancel_all(core: State, session: Session, reason: str, now: Time, *, running: bool) -> None:
     """Cancels what is queued, and with `running` what a worker has too."""
     from buildrunner_coordinator.domain.attempts import revoke, stop
 
@@ -76,7 +73,7 @@ def cancel_all(core: Core, session: Session, reason: str, now: Time, *, running:
             revoke(core, task.attempt)
 
 
-def settle(core: Core, session: Session, now: Time) -> None:
+def settle(core: State, session: Session, now: Time) -> None:
     """Ends the session when its last task is over and nothing more can come."""
     if session.is_over or unfinished(session):
         return
@@ -89,12 +86,12 @@ def settle(core: Core, session: Session, now: Time) -> None:
         finish(core, session, SessionStatus.FAILED if failed else SessionStatus.COMPLETED, now)
 
 
-def finish(core: Core, session: Session, status: SessionStatus, now: Time) -> None:
+def finish(core: State, session: Session, status: SessionStatus, now: Time) -> None:
     """The session is over. Its workers and its memory go."""
     session.status, session.ending_as, session.open = status, None, False
     session.ended_at_us, session.ended_us = now.wall_us, now.us
     core.touch(session)
-    core.forget_session(session.session_id)
+    cleaning.forget_session(core, session.session_id)
     for key in [key for key in core.pools if key[0] == session.session_id]:
         del core.pools[key]
         core.journal.removed_pools.append(key)
@@ -107,12 +104,12 @@ def finish(core: Core, session: Session, status: SessionStatus, now: Time) -> No
         core.timers.add(now.us + core.settings.retention_ms * 1000, Timer.RETENTION, session.session_id)
 
 
-def _over(core: Core, task: Task) -> None:
+def _over(core: State, task: Task) -> None:
     del core.tasks[task.session_id][task.task_id]
     core.ended[task.session_id][task.task_id] = task.status
 
 
-def _unblock(core: Core, session_id: str, task_ids: Iterable[str]) -> None:
+def _unblock(core: State, session_id: str, task_ids: Iterable[str]) -> None:
     tasks = core.tasks[session_id]
     for task_id in task_ids:
         task = tasks.get(task_id)
@@ -123,7 +120,7 @@ def _unblock(core: Core, session_id: str, task_ids: Iterable[str]) -> None:
                 waiting.enqueue(core, task)
 
 
-def _skip_dependents(core: Core, task: Task) -> None:
+def _skip_dependents(core: State, task: Task) -> None:
     dependents, tasks = core.dependents[task.session_id], core.tasks[task.session_id]
     stack = [task]
     while stack:
@@ -135,13 +132,13 @@ def _skip_dependents(core: Core, task: Task) -> None:
                 stack.append(dependent)
 
 
-def _skip(core: Core, task: Task, needed: str) -> None:
+def _skip(core: State, task: Task, needed: str) -> None:
     move_task(core, task, "skip")
     task.reason, task.error = "NEED_FAILED", f"needs {needed}, which did not succeed"
     _over(core, task)
 
 
-def _cancel_quietly(core: Core, task: Task, reason: str, now: Time) -> None:
+def _cancel_quietly(core: State, task: Task, reason: str, now: Time) -> None:
     """As `cancel_now`, within a sweep over all tasks: dependents are swept too, the end comes later."""
     waiting.leave(core, task)
     move_task(core, task, "cancel")
@@ -149,7 +146,7 @@ def _cancel_quietly(core: Core, task: Task, reason: str, now: Time) -> None:
     _over(core, task)
 
 
-def _apply_policy(core: Core, session: Session, now: Time) -> None:
+def _apply_policy(core: State, session: Session, now: Time) -> None:
     if session.failure_action is FailureAction.CONTINUE or session.ending_as is not None:
         return
     if session.counts[TaskStatus.FAILED] < session.failure_limit:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import (
@@ -22,22 +21,20 @@ from buildrunner_coordinator.domain.model import (
     WorkerStatus,
 )
 from buildrunner_coordinator.domain.paths import key_of
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
+from buildrunner_coordinator.domain.state import State
 
 
 class InvariantError(AssertionError):
     """Something that must always hold does not: a bug. The message names what and where."""
 
 
-def check(core: Core) -> None:
+def check(core: State) -> None:
     """Raises InvariantError at the first violation."""
     for message in _violations(core):
         raise InvariantError(message)
 
 
-def _violations(core: Core) -> Iterator[str]:
+def _violations(core: State) -> Iterator[str]:
     yield from _counts(core)
     yield from _tasks(core)
     yield from _attempts(core)
@@ -46,7 +43,7 @@ def _violations(core: Core) -> Iterator[str]:
     yield from _sessions(core)
 
 
-def _counts(core: Core) -> Iterator[str]:
+def _counts(core: State) -> Iterator[str]:
     """[14] Every counter equals a recount."""
     for session_id, mine in core.tasks.items():
         found = Counter(task.status for task in mine.values()) + Counter(core.ended[session_id].values())
@@ -58,7 +55,7 @@ def _counts(core: Core) -> Iterator[str]:
         yield f"{core.queue.unstarted} unstarted attempts are counted, there are {unstarted}"
 
 
-def _tasks(core: Core) -> Iterator[str]:
+def _tasks(core: State) -> Iterator[str]:
     for session_id, mine in core.tasks.items():
         ended = core.ended[session_id]
         for task in mine.values():
@@ -79,7 +76,7 @@ def _tasks(core: Core) -> Iterator[str]:
         yield from _queued(core, session_id, mine)
 
 
-def _queued(core: Core, session_id: str, mine: dict[str, Task]) -> Iterator[str]:
+def _queued(core: State, session_id: str, mine: dict[str, Task]) -> Iterator[str]:
     """[15] Every queued task is in a lane, parked, or has a time before which it may not run."""
     lanes = core.queue.lanes.get(session_id, {})
     in_lane = {id(task) for lane in lanes.values() for _, _, task in lane}
@@ -92,7 +89,7 @@ def _queued(core: Core, session_id: str, mine: dict[str, Task]) -> Iterator[str]
             yield f"task {session_id}/{task.task_id} is queued and nowhere to be found [15]"
 
 
-def _attempts(core: Core) -> Iterator[str]:
+def _attempts(core: State) -> Iterator[str]:
     """[3] One live attempt a task, known to its worker; [5] fences below the next one."""
     live = {t.attempt.attempt_id: t for m in core.tasks.values() for t in m.values() if t.attempt is not None}
     if live.keys() != core.attempts.keys():
@@ -106,7 +103,7 @@ def _attempts(core: Core) -> Iterator[str]:
             yield f"attempt {attempt_id} is unknown to worker {attempt.worker_id} [3]"
 
 
-def _workers(core: Core) -> Iterator[str]:
+def _workers(core: State) -> Iterator[str]:
     for worker in core.workers.values():
         where = f"worker {worker.worker_id}"
         taken = sum(core.attempts[one].traits.slots for one in worker.attempts)
@@ -123,7 +120,7 @@ def _workers(core: Core) -> Iterator[str]:
             yield f"{where} has {worker.slots} slots and attempt {heavy[0]}, which needs more [14]"
 
 
-def _locks(core: Core) -> Iterator[str]:
+def _locks(core: State) -> Iterator[str]:
     """[6] No two incompatible holders; [7] an attempt holds all its paths or is not there."""
     holders: list[tuple[str, PathRequest]] = []
     expected = {
@@ -156,7 +153,7 @@ def _clash(owner: str, one: PathRequest, other_owner: str, other: PathRequest) -
     return mine[:shorter] == theirs[:shorter]
 
 
-def _sessions(core: Core) -> Iterator[str]:
+def _sessions(core: State) -> Iterator[str]:
     for session in core.sessions.values():
         where = f"session {session.session_id}"
         if session.is_over == (session.session_id in core.tasks):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from buildrunner_coordinator.domain import cleaning, endings, waiting, workers
 from buildrunner_coordinator.domain.model import TaskStatus, Time, WorkerStatus
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def _lease(core: Core, worker_id: str, _: str, now: Time) -> None:
+def _lease(core: State, worker_id: str, _: str, now: Time) -> None:
     worker = core.workers.get(worker_id)
     if worker is None:
         return
@@ -27,7 +25,7 @@ def _lease(core: Core, worker_id: str, _: str, now: Time) -> None:
     workers.go_offline(core, worker, now)
 
 
-def _task(core: Core, session_id: str, task_id: str, now: Time) -> None:
+def _task(core: State, session_id: str, task_id: str, now: Time) -> None:
     task = core.tasks.get(session_id, {}).get(task_id)
     if task is None or task.attempt is not None or task.not_before_us > now.us:
         return
@@ -37,7 +35,7 @@ def _task(core: Core, session_id: str, task_id: str, now: Time) -> None:
         endings.cancel_now(core, task, "CANCELLED", now)
 
 
-def _lapse(core: Core, attempt_id: str, _: str, now: Time) -> None:
+def _lapse(core: State, attempt_id: str, _: str, now: Time) -> None:
     lapse = core.lapses.pop(attempt_id, None)
     if lapse is None:
         return
@@ -50,25 +48,25 @@ def _lapse(core: Core, attempt_id: str, _: str, now: Time) -> None:
     waiting.wake(core, attempt_id)
 
 
-def _steal(core: Core, _: str, __: str, now: Time) -> None:
+def _steal(core: State, _: str, __: str, now: Time) -> None:
     """The pass that follows looks for idle workers by itself."""
 
 
-def _retire(core: Core, worker_id: str, _: str, now: Time) -> None:
+def _retire(core: State, worker_id: str, _: str, now: Time) -> None:
     worker = core.workers.get(worker_id)
     ttl_us = core.settings.offline_ttl_ms * 1000
     if worker is not None and worker.status is WorkerStatus.OFFLINE and worker.offline_us + ttl_us <= now.us:
         cleaning.remove_worker(core, worker_id)
 
 
-def _retention(core: Core, session_id: str, _: str, now: Time) -> None:
+def _retention(core: State, session_id: str, _: str, now: Time) -> None:
     session = core.sessions.get(session_id)
     keep_us = core.settings.retention_ms * 1000
     if session is not None and session.is_over and keep_us and session.ended_us + keep_us <= now.us:
         cleaning.remove_session(core, session)
 
 
-FIRE: Final[dict[Timer, Callable[[Core, str, str, Time], None]]] = {
+FIRE: Final[dict[Timer, Callable[[State, str, str, Time], None]]] = {
     Timer.LEASE: _lease,
     Timer.TASK: _task,
     Timer.LAPSE: _lapse,

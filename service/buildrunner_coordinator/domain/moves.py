@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain.model import (
     Session,
     SessionStatus,
@@ -13,6 +11,7 @@ from buildrunner_coordinator.domain.model import (
     WorkerStatus,
 )
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.tables import (
     SESSION_CELLS,
     STAY,
@@ -22,11 +21,8 @@ from buildrunner_coordinator.domain.tables import (
     TransitionError,
 )
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def move_task(core: Core, task: Task, event: str) -> bool:
+def move_task(core: State, task: Task, event: str) -> bool:
     """Carries `event` out. True when the state changed; a forbidden event is a bug."""
     target = TASK_CELLS[task.status, event]
     if type(target) is Special:
@@ -57,7 +53,7 @@ def check_session(session: Session, event: str) -> SessionStatus | None:
     return SessionStatus(target)
 
 
-def move_session(core: Core, session: Session, event: str) -> bool:
+def move_session(core: State, session: Session, event: str) -> bool:
     """Carries `event` out. True when the state changed. Raises Refusal (WRONG_STATE)."""
     target = check_session(session, event)
     if target is None:
@@ -67,7 +63,7 @@ def move_session(core: Core, session: Session, event: str) -> bool:
     return True
 
 
-def move_worker(core: Core, worker: Worker, event: str) -> bool:
+def move_worker(core: State, worker: Worker, event: str) -> bool:
     """Carries `event` out. True when the state changed."""
     target = WORKER_CELLS[worker.status, event]
     if type(target) is Special:

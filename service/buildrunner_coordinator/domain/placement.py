@@ -8,7 +8,6 @@ least loaded worker that can take it. Free slots are filled before anything is s
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import attempts, waiting
 from buildrunner_coordinator.domain.model import (
@@ -23,37 +22,15 @@ from buildrunner_coordinator.domain.model import (
     WorkerStatus,
 )
 from buildrunner_coordinator.domain.moves import held
+from buildrunner_coordinator.domain.queueing import Lane
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.stealing import rebalance
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
-
-Lane = list[tuple[int, int, Task]]
-"""A heap by index. Entries that are not queued any more are dropped when they come up."""
 Turn = tuple[int, int, int, str, Traits]
 """Whose turn it is: negated priority, tasks at work, order of the session; its id, the lane to serve."""
 
 
-class Queue:
-    """Queued tasks that may be placed, by session and traits; and those that wait for locks."""
-
-    def __init__(self) -> None:
-        self.lanes: dict[str, dict[Traits, Lane]] = {}
-        self.waiters = waiting.Waiters()
-        self.unstarted = 0
-        """Live attempts that no worker has started."""
-        self._added = 0
-
-    def add(self, task: Task) -> None:
-        self._added += 1
-        lanes = self.lanes.setdefault(task.session_id, {})
-        heapq.heappush(lanes.setdefault(task.traits, []), (task.index, self._added, task))
-
-    def drop_session(self, session_id: str) -> None:
-        self.lanes.pop(session_id, None)
-
-
-def place(core: Core, now: Time) -> None:
+def place(core: State, now: Time) -> None:
     """One pass. Ends when nothing is left that a worker could take now."""
     if core.queue.lanes:
         workers = [worker for worker in core.workers.values() if has_room(worker)]
@@ -98,7 +75,7 @@ def takes(worker: Worker, task: Task) -> bool:
 
 
 class _Pass:
-    def __init__(self, core: Core, workers: list[Worker], now: Time) -> None:
+    def __init__(self, core: State, workers: list[Worker], now: Time) -> None:
         self.core = core
         self.workers = workers
         self.now = now
@@ -196,13 +173,13 @@ def _load(worker: Worker) -> tuple[bool, float, int]:
     return worker.slots_taken >= worker.slots, worker.slots_taken / worker.slots, worker.order
 
 
-def _trim(core: Core, lane: Lane) -> None:
+def _trim(core: State, lane: Lane) -> None:
     """Drops entries at the head whose task may not be placed; whatever changes that enters it anew."""
     while lane and not _may_be_placed(core, lane[0][2]):
         heapq.heappop(lane)
 
 
-def _may_be_placed(core: Core, task: Task) -> bool:
+def _may_be_placed(core: State, task: Task) -> bool:
     return (
         task.status is TaskStatus.QUEUED
         and task.not_before_us <= core.now.us

@@ -31,10 +31,10 @@ from buildrunner_coordinator.domain.replies import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildrunner_coordinator.domain.core import Core
+    from buildrunner_coordinator.domain.state import State
 
 
-def list_locks(core: Core, command: c.ListLocks, now: Time) -> Callable[[], LockPage]:
+def list_locks(core: State, command: c.ListLocks, now: Time) -> Callable[[], LockPage]:
     key = key_of(parse_request(command.path)) if command.path else ()
     session_id = sessions.find(core, command.session_id).session_id if command.session_id else ""
 
@@ -54,7 +54,7 @@ def list_locks(core: Core, command: c.ListLocks, now: Time) -> Callable[[], Lock
     return page
 
 
-def all_locks(core: Core) -> list[LockView]:
+def all_locks(core: State) -> list[LockView]:
     """Every held path: of live attempts, and of lapsed ones until the lock delay is over."""
     found: list[LockView] = []
     for task in core.attempts.values():
@@ -72,7 +72,7 @@ def all_locks(core: Core) -> list[LockView]:
     return found
 
 
-def read_summary(core: Core, command: c.ReadSummary, now: Time) -> Callable[[], Summary]:
+def read_summary(core: State, command: c.ReadSummary, now: Time) -> Callable[[], Summary]:
     def summary() -> Summary:
         by_session = dict.fromkeys((one.value for one in SessionStatus), 0)
         tasks = dict.fromkeys((one.value for one in TaskStatus), 0)
@@ -89,7 +89,7 @@ def read_summary(core: Core, command: c.ReadSummary, now: Time) -> Callable[[], 
     return summary
 
 
-def read_all(core: Core, command: c.ReadAll, now: Time) -> Callable[[], Everything]:
+def read_all(core: State, command: c.ReadAll, now: Time) -> Callable[[], Everything]:
     session_ids = [sessions.find(core, one).session_id for one in command.session_ids]
 
     def everything() -> Everything:
@@ -107,7 +107,7 @@ def read_all(core: Core, command: c.ReadAll, now: Time) -> Callable[[], Everythi
 
 
 def explain_tasks(
-    core: Core, command: c.ExplainTasks, now: Time
+    core: State, command: c.ExplainTasks, now: Time
 ) -> Callable[[], list[tuple[TaskView, list[Wait]]]]:
     session = sessions.find(core, command.session_id)
     mine = core.tasks.get(session.session_id, {})
@@ -135,7 +135,7 @@ def _key(lock: LockView) -> tuple[str, ...]:
     return key_of(PathRequest(lock.path, lock.mode, lock.kind))
 
 
-def _waiters(core: Core, now: Time) -> list[WaiterView]:
+def _waiters(core: State, now: Time) -> list[WaiterView]:
     found = []
     waiting_now = [(ticket, owner, files) for owner, ticket, files in core.locks.owners() if ticket != HELD]
     for position, (_, owner, files) in enumerate(sorted(waiting_now), 1):

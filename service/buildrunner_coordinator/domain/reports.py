@@ -7,8 +7,6 @@ zombie's late word clear another worker's reservation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain import attempts, endings
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import OutputRow
@@ -16,15 +14,13 @@ from buildrunner_coordinator.domain.ids import mix
 from buildrunner_coordinator.domain.model import Attempt, Outcome, Task, Time, Worker
 from buildrunner_coordinator.domain.moves import move_worker
 from buildrunner_coordinator.domain.replies import Acknowledge, Disposition, OutputAck
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
+from buildrunner_coordinator.domain.state import State
 
 _JITTER_PERCENT = 20
 _STALE, _ACCEPTED = Disposition.STALE, Disposition.ACCEPTED
 
 
-def started(core: Core, command: c.Started, now: Time) -> None:
+def started(core: State, command: c.Started, now: Time) -> None:
     task = _live(core, command.attempt_id, command.fence, command.worker_id)
     if task is None:
         core.send(command.worker_id, Acknowledge(command.attempt_id, command.fence, _STALE))
@@ -32,7 +28,7 @@ def started(core: Core, command: c.Started, now: Time) -> None:
         attempts.start(core, task, command.pid, command.started_at_us, command.slot)
 
 
-def progress(core: Core, command: c.Progress, now: Time) -> None:
+def progress(core: State, command: c.Progress, now: Time) -> None:
     task = _live(core, command.attempt_id, command.fence, command.worker_id)
     if task is not None:
         task.progress_percent = min(max(command.percent, 0.0), 100.0)
@@ -40,7 +36,7 @@ def progress(core: Core, command: c.Progress, now: Time) -> None:
         core.journal.watched_tasks[task.index] = task
 
 
-def revoked(core: Core, command: c.Revoked, now: Time) -> None:
+def revoked(core: State, command: c.Revoked, now: Time) -> None:
     """The answer to a revocation. One that had started goes on as if it had not been asked."""
     task = _live(core, command.attempt_id, command.fence, command.worker_id)
     if task is None or task.attempt is None:
@@ -53,7 +49,7 @@ def revoked(core: Core, command: c.Revoked, now: Time) -> None:
     attempts.after_ordered_stop(core, task, order, reason, now)
 
 
-def append_output(core: Core, command: c.AppendOutput, now: Time) -> OutputAck:
+def append_output(core: State, command: c.AppendOutput, now: Time) -> OutputAck:
     task = _live(core, command.attempt_id, command.fence, command.worker_id)
     if task is None or task.attempt is None:
         return OutputAck(command.attempt_id, command.fence, 0, True)
@@ -61,7 +57,7 @@ def append_output(core: Core, command: c.AppendOutput, now: Time) -> OutputAck:
     return OutputAck(command.attempt_id, command.fence, task.attempt.output_bytes, False)
 
 
-def finished(core: Core, command: c.Finished, now: Time) -> Acknowledge:
+def finished(core: State, command: c.Finished, now: Time) -> Acknowledge:
     """The end of an attempt. Acknowledged with the commit that has outcome and output."""
     attempt_id, fence = command.attempt_id, command.fence
     task = _live(core, attempt_id, fence, command.worker_id)
@@ -78,14 +74,14 @@ def finished(core: Core, command: c.Finished, now: Time) -> Acknowledge:
     return Acknowledge(attempt_id, fence, _ACCEPTED, attempt.output_bytes)
 
 
-def _live(core: Core, attempt_id: str, fence: int, worker_id: str) -> Task | None:
+def _live(core: State, attempt_id: str, fence: int, worker_id: str) -> Task | None:
     task = core.attempts.get(attempt_id)
     if task is None or task.fence != fence or task.worker_id != worker_id:
         return None
     return task
 
 
-def _append(core: Core, attempt: Attempt, chunks: tuple[c.Chunk, ...]) -> None:
+def _append(core: State, attempt: Attempt, chunks: tuple[c.Chunk, ...]) -> None:
     """Takes the pieces that follow on what is there; what is there already is cut off, a gap ends it."""
     for chunk in chunks:
         position = chunk.offset - chunk.dropped_bytes
@@ -103,7 +99,7 @@ def _append(core: Core, attempt: Attempt, chunks: tuple[c.Chunk, ...]) -> None:
         attempt.output_bytes = end
 
 
-def _conclude(core: Core, task: Task, attempt: Attempt, report: c.Finished, now: Time) -> None:
+def _conclude(core: State, task: Task, attempt: Attempt, report: c.Finished, now: Time) -> None:
     """What the outcome means for the task, the worker and the session."""
     ordered = attempt.stop_as
     worker = core.workers.get(attempt.worker_id)
@@ -129,7 +125,7 @@ def _conclude(core: Core, task: Task, attempt: Attempt, report: c.Finished, now:
         _fail_or_retry(core, task, report, now)
 
 
-def _fail_or_retry(core: Core, task: Task, report: c.Finished, now: Time) -> None:
+def _fail_or_retry(core: State, task: Task, report: c.Finished, now: Time) -> None:
     task.failures += 1
     if task.failures > task.traits.max_retries:
         endings.fail(core, task, _reason(report), now)
@@ -150,7 +146,7 @@ def backoff_us(task: Task) -> int:
     return doubled_ms * 1000 * (100 + spread) // 100
 
 
-def _count(core: Core, worker: Worker | None, *, succeeded: bool) -> None:
+def _count(core: State, worker: Worker | None, *, succeeded: bool) -> None:
     if worker is None:
         return
     worker.faults = 0
@@ -161,7 +157,7 @@ def _count(core: Core, worker: Worker | None, *, succeeded: bool) -> None:
     core.journal.workers[worker.worker_id] = worker
 
 
-def _blame(core: Core, task: Task, worker: Worker | None) -> None:
+def _blame(core: State, task: Task, worker: Worker | None) -> None:
     """The worker could not start it. After three in a row it gets nothing until it registers anew."""
     task.avoid = tuple(dict.fromkeys((*task.avoid, task.worker_id)))
     if worker is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain import codec, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot
 from buildrunner_coordinator.domain.model import (
@@ -17,13 +15,11 @@ from buildrunner_coordinator.domain.model import (
     WorkerStatus,
 )
 from buildrunner_coordinator.domain.sessions import remember
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def restore(core: Core, snapshot: Snapshot, now: Time) -> None:
+def restore(core: State, snapshot: Snapshot, now: Time) -> None:
     _restore_sessions(core, snapshot)
     _restore_workers(core, snapshot, now)
     for ended in snapshot.ended:
@@ -48,7 +44,7 @@ def restore(core: Core, snapshot: Snapshot, now: Time) -> None:
         core.requests.restore(request)
 
 
-def _extend_lock_delays(core: Core, lapses: list[Lapse], last_us: int, now: Time) -> None:
+def _extend_lock_delays(core: State, lapses: list[Lapse], last_us: int, now: Time) -> None:
     """Lock delays that were running go on from where the last commit left them.
 
     Core time may have jumped ahead with the wall clock meanwhile; processes of lost workers have not.
@@ -65,7 +61,7 @@ def _extend_lock_delays(core: Core, lapses: list[Lapse], last_us: int, now: Time
                 core.journal.tasks[task.index] = task
 
 
-def _restore_sessions(core: Core, snapshot: Snapshot) -> None:
+def _restore_sessions(core: State, snapshot: Snapshot) -> None:
     for row in sorted(snapshot.sessions, key=lambda one: one.ordinal):
         session = codec.session_of(row)
         core.sessions[session.session_id] = session
@@ -76,7 +72,7 @@ def _restore_sessions(core: Core, snapshot: Snapshot) -> None:
             core.timers.add(at_us, Timer.RETENTION, session.session_id)
 
 
-def _restore_workers(core: Core, snapshot: Snapshot, now: Time) -> None:
+def _restore_workers(core: State, snapshot: Snapshot, now: Time) -> None:
     for row in sorted(snapshot.workers, key=lambda one: one.ordinal):
         worker = codec.worker_of(row)
         core.workers[worker.worker_id] = worker
@@ -87,7 +83,7 @@ def _restore_workers(core: Core, snapshot: Snapshot, now: Time) -> None:
             workers.renew(core, worker, now)
 
 
-def _place_task(core: Core, task: Task, now: Time) -> None:
+def _place_task(core: State, task: Task, now: Time) -> None:
     """Enters the task where its state says it belongs."""
     attempt = task.attempt
     if attempt is not None:
@@ -109,14 +105,14 @@ def _place_task(core: Core, task: Task, now: Time) -> None:
         waiting.enqueue(core, task)
 
 
-def _is_unwanted(core: Core, task: Task, worker: Worker) -> bool:
+def _is_unwanted(core: State, task: Task, worker: Worker) -> bool:
     """It was asked back, or would have been: that is not stored, as it follows from the rest."""
     session = core.sessions[task.session_id]
     runs = session.status is SessionStatus.RUNNING and session.ending_as is None
     return not runs or worker.draining or worker.status is WorkerStatus.ERROR
 
 
-def _block(core: Core, task: Task) -> None:
+def _block(core: State, task: Task) -> None:
     ended = core.ended[task.session_id]
     for need in task.needs:
         if need not in ended:

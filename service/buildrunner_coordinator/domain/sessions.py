@@ -17,12 +17,12 @@ from buildrunner_coordinator.domain.replies import SessionPage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildrunner_coordinator.domain.core import Core
+    from buildrunner_coordinator.domain.state import State
 
 LAST = "last"
 
 
-def find(core: Core, given: str) -> Session:
+def find(core: State, given: str) -> Session:
     """By id, unique prefix, or "last". Raises Refusal (SESSION_NOT_FOUND, AMBIGUOUS_ID)."""
     if given == LAST:
         if not core.sessions:
@@ -31,12 +31,12 @@ def find(core: Core, given: str) -> Session:
     return core.sessions[resolve(given, core.sessions, Reason.SESSION_NOT_FOUND, "session")]
 
 
-def shown(core: Core, session: Session) -> Callable[[], SessionRow]:
+def shown(core: State, session: Session) -> Callable[[], SessionRow]:
     """The session as it is when the batch has been placed."""
     return lambda: views.session_view(core, session)
 
 
-def create(core: Core, command: c.CreateSession, now: Time) -> Session:
+def create(core: State, command: c.CreateSession, now: Time) -> Session:
     """Registers the session. The caller has checked names and numbers."""
     session = Session(
         fresh_id(command.seed, core.sessions), command.workspace_id or core.workspace_id, command.name,
@@ -52,14 +52,14 @@ def create(core: Core, command: c.CreateSession, now: Time) -> Session:
     return session
 
 
-def remember(core: Core, session: Session) -> None:
+def remember(core: State, session: Session) -> None:
     """Makes room in memory for the tasks of an unfinished session."""
     core.tasks[session.session_id] = {}
     core.ended[session.session_id] = {}
     core.dependents[session.session_id] = {}
 
 
-def run(core: Core, session: Session, event: str, now: Time) -> None:
+def run(core: State, session: Session, event: str, now: Time) -> None:
     """CREATED, PAUSED or FAILED to RUNNING, with its pool of workers."""
     if move_session(core, session, event):
         session.started_at_us = session.started_at_us or now.wall_us
@@ -68,7 +68,7 @@ def run(core: Core, session: Session, event: str, now: Time) -> None:
     endings.settle(core, session, now)
 
 
-def set_wanted(core: Core, session: Session, wanted: int) -> None:
+def set_wanted(core: State, session: Session, wanted: int) -> None:
     """How many workers the keeper should run for this session alone."""
     session.wanted_workers = wanted
     core.touch(session)
@@ -82,7 +82,7 @@ def set_wanted(core: Core, session: Session, wanted: int) -> None:
     core.journal.pools[key] = pool
 
 
-def create_session(core: Core, command: c.CreateSession, now: Time) -> Callable[[], SessionRow]:
+def create_session(core: State, command: c.CreateSession, now: Time) -> Callable[[], SessionRow]:
     if command.workspace_id not in ("", core.workspace_id):
         raise Refusal(
             Reason.WORKSPACE_NOT_FOUND, f"This coordinator does not serve workspace {command.workspace_id!r}."
@@ -90,11 +90,11 @@ def create_session(core: Core, command: c.CreateSession, now: Time) -> Callable[
     return shown(core, create(core, command, now))
 
 
-def read_session(core: Core, command: c.ReadSession, now: Time) -> Callable[[], SessionRow]:
+def read_session(core: State, command: c.ReadSession, now: Time) -> Callable[[], SessionRow]:
     return shown(core, find(core, command.session_id))
 
 
-def list_sessions(core: Core, command: c.ListSessions, now: Time) -> SessionPage:
+def list_sessions(core: State, command: c.ListSessions, now: Time) -> SessionPage:
     chosen = [s for s in core.sessions.values() if not command.statuses or s.status in command.statuses]
     chosen.sort(key=lambda session: session.order, reverse=True)
     older = [s for s in chosen if not command.before or s.order < command.before]
@@ -103,7 +103,7 @@ def list_sessions(core: Core, command: c.ListSessions, now: Time) -> SessionPage
     return SessionPage([session_row(s) for s in page], page[-1].order if more else 0, len(chosen))
 
 
-def start_session(core: Core, command: c.StartSession, now: Time) -> Callable[[], SessionRow]:
+def start_session(core: State, command: c.StartSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     check_session(session, "start")
     if command.wanted_workers is not None:
@@ -113,7 +113,7 @@ def start_session(core: Core, command: c.StartSession, now: Time) -> Callable[[]
     return shown(core, session)
 
 
-def resume_session(core: Core, command: c.ResumeSession, now: Time) -> Callable[[], SessionRow]:
+def resume_session(core: State, command: c.ResumeSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     check_session(session, "resume")
     session.worker_id = command.worker_id or session.worker_id
@@ -122,7 +122,7 @@ def resume_session(core: Core, command: c.ResumeSession, now: Time) -> Callable[
     return shown(core, session)
 
 
-def pause_session(core: Core, command: c.PauseSession, now: Time) -> Callable[[], SessionRow]:
+def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[], SessionRow]:
     """Nothing new starts. What has not started is taken back; with `now` what runs is stopped too."""
     session = find(core, command.session_id)
     move_session(core, session, "pause")
@@ -139,7 +139,7 @@ def pause_session(core: Core, command: c.PauseSession, now: Time) -> Callable[[]
     return shown(core, session)
 
 
-def cancel_session(core: Core, command: c.CancelSession, now: Time) -> Callable[[], SessionRow]:
+def cancel_session(core: State, command: c.CancelSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     if session.is_over and session.driver is Driver.OWNER:
         return shown(core, session)
@@ -148,7 +148,7 @@ def cancel_session(core: Core, command: c.CancelSession, now: Time) -> Callable[
     return shown(core, session)
 
 
-def close_session(core: Core, command: c.CloseSession, now: Time) -> Callable[[], SessionRow]:
+def close_session(core: State, command: c.CloseSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     if session.open:
         session.open = False
@@ -157,15 +157,15 @@ def close_session(core: Core, command: c.CloseSession, now: Time) -> Callable[[]
     return shown(core, session)
 
 
-def complete_session(core: Core, command: c.CompleteSession, now: Time) -> Callable[[], SessionRow]:
+def complete_session(core: State, command: c.CompleteSession, now: Time) -> Callable[[], SessionRow]:
     return _end_by_owner(core, command.session_id, "complete", SessionStatus.COMPLETED, "", now)
 
 
-def fail_session(core: Core, command: c.FailSession, now: Time) -> Callable[[], SessionRow]:
+def fail_session(core: State, command: c.FailSession, now: Time) -> Callable[[], SessionRow]:
     return _end_by_owner(core, command.session_id, "fail", SessionStatus.FAILED, command.reason, now)
 
 
-def update_session(core: Core, command: c.UpdateSession, now: Time) -> Callable[[], SessionRow]:
+def update_session(core: State, command: c.UpdateSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     if session.is_over:
         raise Refusal(
@@ -184,7 +184,7 @@ def update_session(core: Core, command: c.UpdateSession, now: Time) -> Callable[
     return shown(core, session)
 
 
-def update_progress(core: Core, command: c.UpdateProgress, now: Time) -> Callable[[], SessionRow]:
+def update_progress(core: State, command: c.UpdateProgress, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     if not session.is_over:
         session.reported = (command.completed, command.failed, command.in_progress)
@@ -192,7 +192,7 @@ def update_progress(core: Core, command: c.UpdateProgress, now: Time) -> Callabl
     return shown(core, session)
 
 
-def mark_files_modified(core: Core, command: c.MarkFilesModified, now: Time) -> Callable[[], SessionRow]:
+def mark_files_modified(core: State, command: c.MarkFilesModified, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     session.modified_files = tuple(sorted({*session.modified_files, *command.paths}))
     core.touch(session)
@@ -200,7 +200,7 @@ def mark_files_modified(core: Core, command: c.MarkFilesModified, now: Time) -> 
 
 
 def _end_by_owner(
-    core: Core, given: str, event: str, status: SessionStatus, reason: str, now: Time
+    core: State, given: str, event: str, status: SessionStatus, reason: str, now: Time
 ) -> Callable[[], SessionRow]:
     session = find(core, given)
     if session.is_over:
@@ -216,7 +216,7 @@ def _end_by_owner(
     return shown(core, session)
 
 
-def _end(core: Core, session: Session, status: SessionStatus, reason: str, now: Time) -> None:
+def _end(core: State, session: Session, status: SessionStatus, reason: str, now: Time) -> None:
     """Stops everything of the session; it is over when its last attempt is."""
     session.open = False
     session.ending_as = status

@@ -7,17 +7,13 @@ it back at no cost, and the next pass places it anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain import attempts, placement
 from buildrunner_coordinator.domain.model import Attempt, Time, Worker
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
 
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
-
-def rebalance(core: Core, now: Time) -> None:
+def rebalance(core: State, now: Time) -> None:
     idle = [w for w in core.workers.values() if placement.has_room(w) and w.slots_taken < w.slots]
     if not idle:
         return
@@ -31,7 +27,7 @@ def rebalance(core: Core, now: Time) -> None:
         core.timers.add(wake_us, Timer.STEAL)
 
 
-def _take_back(core: Core, thief: Worker, victim: Worker, free: int, now: Time) -> int:
+def _take_back(core: State, thief: Worker, victim: Worker, free: int, now: Time) -> int:
     """Asks `victim` for up to `free` assignments that suit `thief`. Returns when to look again, or 0."""
     ripe_us = now.us - core.settings.steal_after_ms * 1000
     surplus = [a for a in victim.attempts.values() if not a.started and a.stop_as is None]
@@ -50,6 +46,6 @@ def _take_back(core: Core, thief: Worker, victim: Worker, free: int, now: Time) 
     return later_us
 
 
-def _suits(core: Core, thief: Worker, attempt: Attempt) -> bool:
+def _suits(core: State, thief: Worker, attempt: Attempt) -> bool:
     task = core.attempts[attempt.attempt_id]
     return not task.files and placement.suits(thief, task.session_id, task.traits)

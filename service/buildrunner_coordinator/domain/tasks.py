@@ -16,12 +16,12 @@ from buildrunner_coordinator.domain.replies import Retried, Submitted, TaskPlace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildrunner_coordinator.domain.core import Core
+    from buildrunner_coordinator.domain.state import State
 
 _REVIVABLE = (TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
 
 
-def submit_tasks(core: Core, command: c.SubmitTasks, now: Time) -> Callable[[], Submitted]:
+def submit_tasks(core: State, command: c.SubmitTasks, now: Time) -> Callable[[], Submitted]:
     session = sessions.find(core, command.session_id)
     _check_open(session)
     check_tasks(core, session, command.tasks)
@@ -32,7 +32,7 @@ def submit_tasks(core: Core, command: c.SubmitTasks, now: Time) -> Callable[[], 
     return _submitted(core, session, added if command.summaries else [], len(added))
 
 
-def submit_plan(core: Core, command: c.SubmitPlan, now: Time) -> Callable[[], Submitted]:
+def submit_plan(core: State, command: c.SubmitPlan, now: Time) -> Callable[[], Submitted]:
     """Everything is checked before the session comes into being."""
     if command.create is None:
         session = sessions.find(core, command.session_id)
@@ -52,7 +52,7 @@ def submit_plan(core: Core, command: c.SubmitPlan, now: Time) -> Callable[[], Su
     return _submitted(core, session, [], len(added))
 
 
-def check_tasks(core: Core, session: Session | None, tasks: tuple[c.NewTask, ...]) -> None:
+def check_tasks(core: State, session: Session | None, tasks: tuple[c.NewTask, ...]) -> None:
     """Ids new and unique, needs known, no circle, not more than were declared. Raises Refusal."""
     live = core.tasks[session.session_id] if session else {}
     ended = core.ended[session.session_id] if session else {}
@@ -82,7 +82,7 @@ def check_tasks(core: Core, session: Session | None, tasks: tuple[c.NewTask, ...
     _check_declared(session, len(tasks))
 
 
-def cancel_task(core: Core, command: c.CancelTask, now: Time) -> Callable[[], TaskView]:
+def cancel_task(core: State, command: c.CancelTask, now: Time) -> Callable[[], TaskView]:
     """Stops it. Raises Refusal (TASK_NOT_FOUND) also for one that is over: only the store knows those."""
     session = sessions.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
@@ -96,7 +96,7 @@ def cancel_task(core: Core, command: c.CancelTask, now: Time) -> Callable[[], Ta
     return lambda: views.task_view(core, task)
 
 
-def retry_tasks(core: Core, command: c.RetryTasks, now: Time) -> Callable[[], Retried]:
+def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], Retried]:
     """Revives failed, skipped and cancelled tasks, and the session with them."""
     session = sessions.find(core, command.session_id)
     check_session(session, "retry")
@@ -121,7 +121,7 @@ def retry_tasks(core: Core, command: c.RetryTasks, now: Time) -> Callable[[], Re
     return lambda: Retried(views.session_view(core, session), len(chosen))
 
 
-def find_task(core: Core, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
+def find_task(core: State, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
     session = sessions.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
     if task is None:
@@ -151,12 +151,15 @@ def _check_declared(session: Session | None, added: int) -> None:
             )
 
 
-def _add(core: Core, session: Session, tasks: tuple[c.NewTask, ...], now: Time) -> list[Task]:
+def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time) -> list[Task]:
     added = []
     live = core.tasks[session.session_id]
     for new in tasks:
-        task = Task(session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits,
-                    tuple(dict.fromkeys(new.needs)), new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us)  # fmt: skip
+        needs = tuple(dict.fromkeys(new.needs)) if new.needs else ()
+        task = Task(
+            session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits, needs, new.files,
+            TaskStatus.BLOCKED, submitted_at_us=now.wall_us,
+        )  # fmt: skip
         core.next_index += 1
         live[new.task_id] = task
         core.journal.specs.append(task)
@@ -171,7 +174,7 @@ def _add(core: Core, session: Session, tasks: tuple[c.NewTask, ...], now: Time) 
     return added
 
 
-def _admit(core: Core, session: Session, task: Task) -> None:
+def _admit(core: State, session: Session, task: Task) -> None:
     """A BLOCKED task finds its place: behind its needs, in the queue, or skipped."""
     if task.status is not TaskStatus.BLOCKED:
         return
@@ -193,7 +196,7 @@ def _admit(core: Core, session: Session, task: Task) -> None:
         waiting.enqueue(core, task)
 
 
-def _to_revive(core: Core, session: Session, command: c.RetryTasks) -> list[Task]:
+def _to_revive(core: State, session: Session, command: c.RetryTasks) -> list[Task]:
     known = core.ended.get(session.session_id)
     found: dict[str, Task] = {}
     for spec, row in command.stored:
@@ -229,7 +232,7 @@ def _with_skipped(found: dict[str, Task], named: tuple[str, ...]) -> set[str]:
     return chosen
 
 
-def _revive(core: Core, session: Session, task: Task) -> None:
+def _revive(core: State, session: Session, task: Task) -> None:
     core.ended[session.session_id].pop(task.task_id, None)
     core.tasks[session.session_id][task.task_id] = task
     move_task(core, task, "revive")
@@ -241,7 +244,7 @@ def _revive(core: Core, session: Session, task: Task) -> None:
         task.not_before_us, task.outcome = 0, None
 
 
-def _submitted(core: Core, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:
+def _submitted(core: State, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:
     return lambda: Submitted(
         views.session_view(core, session), [views.task_view(core, task) for task in tasks], count
     )

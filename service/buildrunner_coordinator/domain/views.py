@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import codec, waits
 from buildrunner_coordinator.domain.changes import Changes, EndedTask, SessionRow, Snapshot, TaskRow
 from buildrunner_coordinator.domain.journal import Journal
 from buildrunner_coordinator.domain.model import Session, Task, TaskStatus, Worker
 from buildrunner_coordinator.domain.replies import Event, TaskView, WorkerView
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
+from buildrunner_coordinator.domain.state import State
 
 _worker_fields = attrgetter(*(one.name for one in fields(Worker)))
 
 
-def session_view(core: Core, session: Session) -> SessionRow:
+def session_view(core: State, session: Session) -> SessionRow:
     """The session as it is now, under the revision that it will be committed with."""
     row = codec.session_row(session)
     if session.session_id in core.journal.sessions:
@@ -26,7 +23,7 @@ def session_view(core: Core, session: Session) -> SessionRow:
     return row
 
 
-def task_view(core: Core, task: Task, row: TaskRow | None = None) -> TaskView:
+def task_view(core: State, task: Task, row: TaskRow | None = None) -> TaskView:
     """The task as it is now, under the revision that it will be committed with; or as `row` says."""
     wait = waits.own_reason(core, task) if task.status is TaskStatus.QUEUED else None
     made = row or codec.task_row(task)
@@ -43,7 +40,7 @@ def worker_view(worker: Worker) -> WorkerView:
     return WorkerView(picture, tasks)
 
 
-def rows(core: Core, journal: Journal, revision: int) -> Changes:
+def rows(core: State, journal: Journal, revision: int) -> Changes:
     """What the journal notes, as rows. Stamps the revision on everything that changed."""
     for group in (journal.sessions, journal.tasks, journal.workers, journal.pools):
         for entity in group.values():
@@ -66,7 +63,7 @@ def rows(core: Core, journal: Journal, revision: int) -> Changes:
     )
 
 
-def events(core: Core, journal: Journal, changes: Changes) -> list[Event]:
+def events(core: State, journal: Journal, changes: Changes) -> list[Event]:
     """The same for watchers, with what is told and not written."""
     found = [Event(session=row) for row in changes.sessions]
     known = core.sessions
@@ -89,7 +86,7 @@ def events(core: Core, journal: Journal, changes: Changes) -> list[Event]:
     return found
 
 
-def snapshot(core: Core) -> Snapshot:
+def snapshot(core: State) -> Snapshot:
     """What a store that has all changes would load, in the same order."""
     tasks = sorted((t for mine in core.tasks.values() for t in mine.values()), key=lambda task: task.index)
     return Snapshot(

@@ -7,31 +7,15 @@ slot and keeps nobody waiting but those who want the same paths and came later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain.locks import HELD, Entry
 from buildrunner_coordinator.domain.model import Attempt, Task, TaskStatus
 from buildrunner_coordinator.domain.replies import Holder, LockView
+from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
 
 _FEW = 200
 """Up to so many waiters are all woken by a release, so that what they are shown to wait for is fresh;
 beyond, each is parked behind the waiter before it, and a release wakes one."""
-
-
-class Waiters:
-    """Which tasks wait for locks, behind whom, in which order."""
-
-    def __init__(self) -> None:
-        self.next_ticket = HELD + 1
-        self.behind: dict[tuple[str, str], str] = {}
-        """Parked tasks, and the owner in the lock table that each is parked behind."""
-        self.parked: dict[str, dict[tuple[str, str], None]] = {}
-        self.waiting: set[tuple[str, str]] = set()
-        """Tasks with a place in the order, parked or just woken."""
 
 
 def waiter_name(key: tuple[str, str]) -> str:
@@ -39,7 +23,7 @@ def waiter_name(key: tuple[str, str]) -> str:
     return f"{key[0]}/{key[1]}"
 
 
-def try_grant(core: Core, task: Task) -> bool:
+def try_grant(core: State, task: Task) -> bool:
     """True when all its paths are free for it now; otherwise it is parked."""
     waiters, name = core.queue.waiters, waiter_name(task.key)
     ticket = core.locks.ticket(name) or waiters.next_ticket
@@ -55,14 +39,14 @@ def try_grant(core: Core, task: Task) -> bool:
     return False
 
 
-def hold(core: Core, task: Task, attempt: Attempt) -> None:
+def hold(core: State, task: Task, attempt: Attempt) -> None:
     """Makes the attempt the holder of the task's paths. They are free: `try_grant` said so."""
     leave(core, task)
     core.locks.add(attempt.attempt_id, task.files)
     core.journal.locks.extend(lock_views(core, task, attempt))
 
 
-def release(core: Core, attempt_id: str, task: Task) -> None:
+def release(core: State, attempt_id: str, task: Task) -> None:
     """Frees what an attempt holds and wakes who is parked behind it."""
     core.locks.remove(attempt_id)
     session_id = task.session_id
@@ -70,7 +54,7 @@ def release(core: Core, attempt_id: str, task: Task) -> None:
     wake(core, attempt_id)
 
 
-def leave(core: Core, task: Task) -> None:
+def leave(core: State, task: Task) -> None:
     """Takes a task out of the order of waiters; a task that is not in it is a harmless repeat."""
     waiters = core.queue.waiters
     if task.key not in waiters.waiting:
@@ -83,7 +67,7 @@ def leave(core: Core, task: Task) -> None:
     wake(core, name)
 
 
-def enqueue(core: Core, task: Task) -> None:
+def enqueue(core: State, task: Task) -> None:
     """Puts a QUEUED task into the ready queue, or sees to it that this happens when its pause is over."""
     if task.not_before_us > core.now.us:
         core.timers.add(task.not_before_us, Timer.TASK, *task.key)
@@ -91,7 +75,7 @@ def enqueue(core: Core, task: Task) -> None:
         core.queue.add(task)
 
 
-def wake(core: Core, owner: str) -> None:
+def wake(core: State, owner: str) -> None:
     """Puts those parked behind `owner` back into the ready queue."""
     waiters = core.queue.waiters
     for key in waiters.parked.pop(owner, ()):
@@ -101,7 +85,7 @@ def wake(core: Core, owner: str) -> None:
             core.queue.add(task)
 
 
-def step_aside(core: Core, session_id: str) -> None:
+def step_aside(core: State, session_id: str) -> None:
     """A session that does not run keeps nobody waiting: its waiters lose their place."""
     for key in [key for key in core.queue.waiters.waiting if key[0] == session_id]:
         task = core.tasks[session_id][key[1]]
@@ -111,7 +95,7 @@ def step_aside(core: Core, session_id: str) -> None:
             core.queue.add(task)
 
 
-def lock_views(core: Core, task: Task, attempt: Attempt) -> list[LockView]:
+def lock_views(core: State, task: Task, attempt: Attempt) -> list[LockView]:
     holder = Holder(task.session_id, core.sessions[task.session_id].name, task.task_id, attempt.attempt_id,
                     attempt.worker_id, attempt.host)  # fmt: skip
     return [
@@ -121,7 +105,7 @@ def lock_views(core: Core, task: Task, attempt: Attempt) -> list[LockView]:
     ]  # fmt: skip
 
 
-def _park(core: Core, task: Task, blockers: list[Entry]) -> None:
+def _park(core: State, task: Task, blockers: list[Entry]) -> None:
     waiters = core.queue.waiters
     queued = [one for one in blockers if one.ticket != HELD]
     holders = [one for one in blockers if one.ticket == HELD]
@@ -135,7 +119,7 @@ def _park(core: Core, task: Task, blockers: list[Entry]) -> None:
     core.journal.watched_tasks[task.index] = task
 
 
-def _unpark(core: Core, key: tuple[str, str]) -> None:
+def _unpark(core: State, key: tuple[str, str]) -> None:
     behind = core.queue.waiters.behind.pop(key, None)
     if behind is not None:
         parked = core.queue.waiters.parked[behind]

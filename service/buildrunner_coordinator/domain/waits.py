@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from buildrunner_coordinator.domain.model import Outcome, Session, SessionStatus, Task, TaskStatus
 from buildrunner_coordinator.domain.moves import held
 from buildrunner_coordinator.domain.placement import has_room, serves, suits
 from buildrunner_coordinator.domain.replies import Holder, Wait
-
-if TYPE_CHECKING:
-    from buildrunner_coordinator.domain.core import Core
+from buildrunner_coordinator.domain.state import State
 
 _SHOWN = 8
 
 
-def own_reason(core: Core, task: Task) -> Wait | None:
+def own_reason(core: State, task: Task) -> Wait | None:
     """What keeps a queued task that has nothing to do with the load: a pause behind a failure, or locks."""
     if task.not_before_us > core.now.us:
         until_us = core.now.wall_us + task.not_before_us - core.now.us
@@ -31,7 +27,7 @@ def own_reason(core: Core, task: Task) -> Wait | None:
     return None
 
 
-def explain(core: Core, task: Task) -> list[Wait]:
+def explain(core: State, task: Task) -> list[Wait]:
     """Everything that keeps an unfinished task from running, the most telling first."""
     if task.status is TaskStatus.BLOCKED:
         return [_needs(core, task)]
@@ -44,7 +40,7 @@ def explain(core: Core, task: Task) -> list[Wait]:
     return found or [one for one in [_workers(core, task)] if one is not None]
 
 
-def _needs(core: Core, task: Task) -> Wait:
+def _needs(core: State, task: Task) -> Wait:
     open_needs = tuple(need for need in task.needs if need in core.tasks[task.session_id])
     more = f" and {len(open_needs) - _SHOWN} more" if len(open_needs) > _SHOWN else ""
     return Wait("needs", f"needs {', '.join(open_needs[:_SHOWN])}{more}", open_needs)
@@ -62,7 +58,7 @@ def _parallel(session: Session) -> Wait | None:
     return Wait("max_parallel", f"its session runs {held(session)} tasks, as many as it may")
 
 
-def _workers(core: Core, task: Task) -> Wait | None:
+def _workers(core: State, task: Task) -> Wait | None:
     there = [w for w in core.workers.values() if w.connected and serves(w)]
     able = [w for w in there if suits(w, task.session_id, task.traits)]
     if not able:
@@ -78,7 +74,7 @@ def _workers(core: Core, task: Task) -> Wait | None:
     return Wait("no_slot", f"all {len(able)} workers that could take it are busy")
 
 
-def _holder(core: Core, owner: str) -> Holder | None:
+def _holder(core: State, owner: str) -> Holder | None:
     task = core.attempts.get(owner)
     if task is not None and task.attempt is not None:
         a = task.attempt

@@ -28,17 +28,17 @@ from buildrunner_coordinator.domain.timers import Timer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from buildrunner_coordinator.domain.core import Core
+    from buildrunner_coordinator.domain.state import State
 
 _UNNAMED_LIMIT = 2
 """Heartbeats in a row that leave an attempt out before it is sent again."""
 
 
-def find(core: Core, given: str) -> Worker:
+def find(core: State, given: str) -> Worker:
     return core.workers[resolve(given, core.workers, Reason.WORKER_NOT_FOUND, "worker")]
 
 
-def register(core: Core, command: c.Register, now: Time) -> Registered:
+def register(core: State, command: c.Register, now: Time) -> Registered:
     """A new worker, or one that is back: then both sides compare what it has with what it should have."""
     if command.session_id:
         session_id = sessions.find(core, command.session_id).session_id
@@ -68,7 +68,7 @@ def register(core: Core, command: c.Register, now: Time) -> Registered:
     return Registered(worker.worker_id, worker.generation, adopted)
 
 
-def heartbeat(core: Core, command: c.Heartbeat, now: Time) -> HeartbeatAnswer:
+def heartbeat(core: State, command: c.Heartbeat, now: Time) -> HeartbeatAnswer:
     """Renews the lease. Compares what the worker says it has with what it should have."""
     worker = core.workers.get(command.worker_id)
     if worker is None or (command.generation and worker.generation != command.generation):
@@ -95,20 +95,20 @@ def heartbeat(core: Core, command: c.Heartbeat, now: Time) -> HeartbeatAnswer:
     return HeartbeatAnswer(True, tuple(unknown), worker.draining)
 
 
-def set_credit(core: Core, command: c.SetCredit, now: Time) -> None:
+def set_credit(core: State, command: c.SetCredit, now: Time) -> None:
     worker = core.workers.get(command.worker_id)
     if worker is not None and command.generation in (0, worker.generation):
         worker.credit = command.credit
 
 
-def disconnected(core: Core, command: c.Disconnected, now: Time) -> None:
+def disconnected(core: State, command: c.Disconnected, now: Time) -> None:
     worker = core.workers.get(command.worker_id)
     if worker is not None and worker.generation == command.generation:
         worker.connected = False
         core.journal.workers[worker.worker_id] = worker
 
 
-def unregister(core: Core, command: c.Unregister, now: Time) -> None:
+def unregister(core: State, command: c.Unregister, now: Time) -> None:
     """A goodbye: it has nothing any more, so nothing needs to wait for a delay."""
     worker = core.workers.get(command.worker_id)
     if worker is None or command.generation not in (0, worker.generation):
@@ -117,7 +117,7 @@ def unregister(core: Core, command: c.Unregister, now: Time) -> None:
     cleaning.remove_worker(core, worker.worker_id)
 
 
-def worker_died(core: Core, command: c.WorkerDied, now: Time) -> int:
+def worker_died(core: State, command: c.WorkerDied, now: Time) -> int:
     worker = core.workers.get(command.worker_id)
     if worker is None or (worker.host, worker.pid) != (command.host, command.pid):
         return 0
@@ -129,13 +129,13 @@ def worker_died(core: Core, command: c.WorkerDied, now: Time) -> int:
     return lost
 
 
-def drain_worker(core: Core, command: c.DrainWorker, now: Time) -> Callable[[], WorkerView]:
+def drain_worker(core: State, command: c.DrainWorker, now: Time) -> Callable[[], WorkerView]:
     worker = find(core, command.worker_id)
     drain(core, worker, command.reason)
     return lambda: views.worker_view(worker)
 
 
-def drain_all(core: Core, command: c.DrainAll, now: Time) -> int:
+def drain_all(core: State, command: c.DrainAll, now: Time) -> int:
     chosen = [
         w
         for w in core.workers.values()
@@ -148,7 +148,7 @@ def drain_all(core: Core, command: c.DrainAll, now: Time) -> int:
     return len(chosen)
 
 
-def update_worker(core: Core, command: c.UpdateWorker, now: Time) -> Callable[[], WorkerView]:
+def update_worker(core: State, command: c.UpdateWorker, now: Time) -> Callable[[], WorkerView]:
     worker = find(core, command.worker_id)
     if command.status is not None and not worker.kinds.external:
         raise Refusal(Reason.UNSUPPORTED, f"Worker {worker.worker_id} runs commands or handlers: its status "
@@ -161,12 +161,12 @@ def update_worker(core: Core, command: c.UpdateWorker, now: Time) -> Callable[[]
     return lambda: views.worker_view(worker)
 
 
-def read_worker(core: Core, command: c.ReadWorker, now: Time) -> Callable[[], WorkerView]:
+def read_worker(core: State, command: c.ReadWorker, now: Time) -> Callable[[], WorkerView]:
     worker = find(core, command.worker_id)
     return lambda: views.worker_view(worker)
 
 
-def list_workers(core: Core, command: c.ListWorkers, now: Time) -> WorkerPage:
+def list_workers(core: State, command: c.ListWorkers, now: Time) -> WorkerPage:
     chosen = [
         w for w in core.workers.values()
         if (not command.statuses or w.status in command.statuses)
@@ -179,7 +179,7 @@ def list_workers(core: Core, command: c.ListWorkers, now: Time) -> WorkerPage:
     return WorkerPage([views.worker_view(w) for w in page], page[-1].order if more else 0, len(chosen))
 
 
-def set_pool(core: Core, command: c.SetPool, now: Time) -> PoolRow:
+def set_pool(core: State, command: c.SetPool, now: Time) -> PoolRow:
     session_id = ""
     if command.session_id:
         session = sessions.find(core, command.session_id)
@@ -199,25 +199,25 @@ def set_pool(core: Core, command: c.SetPool, now: Time) -> PoolRow:
     return pool_row(pool)
 
 
-def list_pools(core: Core, command: c.ListPools, now: Time) -> list[PoolRow]:
+def list_pools(core: State, command: c.ListPools, now: Time) -> list[PoolRow]:
     return [
         pool_row(pool) for pool in core.pools.values() if command.host in ("", pool.host) or not pool.host
     ]
 
 
-def renew(core: Core, worker: Worker, now: Time) -> None:
+def renew(core: State, worker: Worker, now: Time) -> None:
     worker.lease_until_us = now.us + core.settings.lease_ms * 1000
     watch_lease(core, worker)
 
 
-def watch_lease(core: Core, worker: Worker) -> None:
+def watch_lease(core: State, worker: Worker) -> None:
     """Sees to it that somebody looks when the lease ends: one timer a worker, however often it is renewed."""
     if not worker.lease_watched:
         worker.lease_watched = True
         core.timers.add(worker.lease_until_us, Timer.LEASE, worker.worker_id)
 
 
-def drain(core: Core, worker: Worker, reason: str) -> None:
+def drain(core: State, worker: Worker, reason: str) -> None:
     """No new tasks; what has not started is taken back; then it leaves by itself."""
     if not worker.draining:
         worker.draining = True
@@ -227,18 +227,18 @@ def drain(core: Core, worker: Worker, reason: str) -> None:
             attempts.revoke(core, attempt)
 
 
-def _stop_running(core: Core, worker: Worker, reason: str, now: Time) -> None:
+def _stop_running(core: State, worker: Worker, reason: str, now: Time) -> None:
     for attempt_id in list(worker.attempts):
         attempts.stop(core, core.attempts[attempt_id], Outcome.REVOKED, reason, now)
 
 
-def go_offline(core: Core, worker: Worker, now: Time) -> None:
+def go_offline(core: State, worker: Worker, now: Time) -> None:
     if move_worker(core, worker, "silence"):
         worker.offline_us = now.us
         core.timers.add(now.us + core.settings.offline_ttl_ms * 1000, Timer.RETIRE, worker.worker_id)
 
 
-def lose_all(core: Core, worker: Worker, now: Time, *, gone: bool, reason: str) -> None:
+def lose_all(core: State, worker: Worker, now: Time, *, gone: bool, reason: str) -> None:
     for attempt in list(worker.attempts.values()):
         attempts.lose(core, core.attempts[attempt.attempt_id], now, gone=gone, reason=reason)
         worker.lost.append(attempt.attempt_id)
@@ -252,7 +252,7 @@ def _describe(worker: Worker, command: c.Register, session_id: str) -> None:
     worker.workspace_id = command.workspace_id
 
 
-def _return(core: Core, worker: Worker, event: str) -> None:
+def _return(core: State, worker: Worker, event: str) -> None:
     if move_worker(core, worker, event) or worker.offline_us:
         worker.offline_us = 0
         if worker.attempts and worker.status is WorkerStatus.IDLE:
@@ -260,7 +260,7 @@ def _return(core: Core, worker: Worker, event: str) -> None:
         core.journal.workers[worker.worker_id] = worker
 
 
-def _reconcile(core: Core, worker: Worker, held: tuple[c.Held, ...]) -> tuple[str, ...]:
+def _reconcile(core: State, worker: Worker, held: tuple[c.Held, ...]) -> tuple[str, ...]:
     """Adopts what is the worker's, calls the rest stale, sends again what it does not know of."""
     adopted = []
     named = set()
@@ -290,7 +290,7 @@ def _reconcile(core: Core, worker: Worker, held: tuple[c.Held, ...]) -> tuple[st
     return tuple(adopted)
 
 
-def _send_again(core: Core, task: Task) -> None:
+def _send_again(core: State, task: Task) -> None:
     """The last order on an attempt, unchanged."""
     attempt = task.attempt
     assert attempt is not None
@@ -304,7 +304,7 @@ def _send_again(core: Core, task: Task) -> None:
         attempts.send_assignment(core, task)
 
 
-def _shrink(core: Core, session_id: str, host: str, wanted: int) -> None:
+def _shrink(core: State, session_id: str, host: str, wanted: int) -> None:
     """Drains the workers of a pool that are too many, idle ones first."""
     mine = [
         w for w in core.workers.values()

@@ -1,0 +1,72 @@
+"""What the core knows: sessions, unfinished tasks, workers, locks. Plain state, without a rule of its own.
+
+The handlers of this package change it; `core.py` is the door to them.
+"""
+
+from __future__ import annotations
+
+from buildrunner_coordinator.domain.changes import MetaRow
+from buildrunner_coordinator.domain.journal import Journal
+from buildrunner_coordinator.domain.locks import LockTable
+from buildrunner_coordinator.domain.model import (
+    Lapse,
+    Pool,
+    Session,
+    Settings,
+    Task,
+    TaskStatus,
+    Time,
+    Worker,
+)
+from buildrunner_coordinator.domain.queueing import Queue
+from buildrunner_coordinator.domain.recent import RecentReports
+from buildrunner_coordinator.domain.replies import Send
+from buildrunner_coordinator.domain.requests import RequestLog
+from buildrunner_coordinator.domain.timers import Timers
+
+
+class State:
+    """Everything that is live."""
+
+    def __init__(self, meta: MetaRow, settings: Settings, now: Time) -> None:
+        self.settings = settings
+        self.now = now
+        self.store_id = meta.store_id
+        self.workspace_id = meta.workspace_id
+        self.epoch = meta.epoch
+        self.revision = meta.revision
+        self.last_us = meta.last_us
+        self.next_fence = meta.next_fence
+        self.next_index = meta.next_index
+        self.next_order = meta.next_order
+        self.sessions: dict[str, Session] = {}
+        self.tasks: dict[str, dict[str, Task]] = {}
+        """Tasks that are not over, by session and id."""
+        self.ended: dict[str, dict[str, TaskStatus]] = {}
+        """Tasks that are over, of sessions that are not."""
+        self.dependents: dict[str, dict[str, dict[str, None]]] = {}
+        """By session and id of the needed task: the ids of unfinished tasks that need it."""
+        self.attempts: dict[str, Task] = {}
+        """By id of the live attempt."""
+        self.workers: dict[str, Worker] = {}
+        self.pools: dict[tuple[str, str], Pool] = {}
+        self.lapses: dict[str, Lapse] = {}
+        self.locks = LockTable()
+        self.queue = Queue()
+        self.timers = Timers()
+        self.recent = RecentReports()
+        self.requests = RequestLog(settings.request_ttl_ms * 1000, settings.requests_per_client)
+        self.journal = Journal()
+
+    @property
+    def meta(self) -> MetaRow:
+        return MetaRow(self.store_id, self.workspace_id, self.epoch, self.revision, self.last_us,
+                       self.next_fence, self.next_index, self.next_order)  # fmt: skip
+
+    def touch(self, session: Session) -> None:
+        """The session has changed."""
+        self.journal.sessions[session.session_id] = session
+
+    def send(self, worker_id: str, message: Send) -> None:
+        """To be sent once the batch is durable."""
+        self.journal.sends.append((worker_id, message))
