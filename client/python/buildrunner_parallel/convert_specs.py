@@ -155,7 +155,8 @@ def _set_work(message: types_pb2.TaskSpec, spec: TaskSpec) -> None:
     elif spec.handler:
         message.handler.name = spec.handler
         if spec.payload is not None:
-            message.handler.payload.CopyFrom(payload_to_wire(spec.payload))
+            message.handler.payload.data = spec.payload.data
+            message.handler.payload.content_type = spec.payload.content_type
     elif spec.external is not None:
         pool, payload = spec.external
         message.external.CopyFrom(types_pb2.ExternalWork(pool=pool, payload=payload_to_wire(payload)))

@@ -157,8 +157,8 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
     for new in tasks:
         needs = tuple(dict.fromkeys(new.needs)) if new.needs else ()
         task = Task(
-            session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits, needs, new.files,
-            TaskStatus.BLOCKED, submitted_at_us=now.wall_us,
+            session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits, needs,
+            new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us,
         )  # fmt: skip
         core.next_index += 1
         live[new.task_id] = task
