@@ -68,3 +68,26 @@ def test_a_task_revived_in_its_backoff_is_not_placed_before_a_later_one_is_over(
     stage.nothing_is_sent()
     stage.wait(5)
     assert stage.one().number == 3
+
+
+def test_rows_read_before_the_last_task_ended_do_not_replace_its_end(stage, task):
+    stage.worker(slots=2)
+    session_id = stage.session()
+    stage.submit(session_id, task("a"), task("b"), seal=True)
+    a, b = stage.assigned()
+    stage.finish(a, Outcome.FAILED)
+    early = stored(stage, session_id)
+    stage.finish(b)
+    assert "retry again" in stage.try_(c.RetryTasks(session_id, early)).message
+    assert stage.do(c.RetryTasks(session_id, stored(stage, session_id))).revived == 1
+
+
+def test_rows_read_before_another_retry_do_not_replace_newer_ones(stage, task):
+    stage.worker()
+    session_id = stage.session()
+    stage.submit(session_id, task("a"))
+    stage.finish(stage.one(), Outcome.FAILED)
+    early, run = stored(stage, session_id), stage.do(c.FindTask(session_id)).session_run
+    stage.do(c.RetryTasks(session_id, early, run=run))
+    stage.finish(stage.one(), Outcome.FAILED)
+    assert "retry again" in stage.try_(c.RetryTasks(session_id, early, run=run)).message

@@ -147,6 +147,7 @@ class TaskPlace(NamedTuple):
     attempt: int
     """Number of its live or last attempt; 0 if unknown here."""
     session_over: bool
+    session_run: int
 
 
 # --------------------------------------------------------------------- sends

@@ -104,6 +104,7 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
         raise Refusal(
             Reason.WRONG_STATE, f"Session {session.session_id} is ending: wait until it is over, then retry."
         )
+    _check_current(session, command)
     chosen = _to_revive(core, session, command)
     was_over = session.is_over
     if was_over:
@@ -113,8 +114,8 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
         _revive(core, session, task)
     for task in chosen:
         _admit(core, session, task)
+    session.run += 1
     if was_over:
-        session.run += 1
         session.ended_at_us, session.ended_us, session.reason = 0, 0, ""
         sessions.run(core, session, "retry", now)
     core.touch(session)
@@ -125,8 +126,10 @@ def find_task(core: State, command: c.FindTask, now: Time) -> Callable[[], TaskP
     session = sessions.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
     if task is None:
-        return lambda: TaskPlace(session.session_id, None, 0, session.is_over)
-    return lambda: TaskPlace(session.session_id, views.task_view(core, task), task.attempts, session.is_over)
+        return lambda: TaskPlace(session.session_id, None, 0, session.is_over, session.run)
+    return lambda: TaskPlace(
+        session.session_id, views.task_view(core, task), task.attempts, session.is_over, session.run
+    )
 
 
 def _check_open(session: Session) -> None:
@@ -194,6 +197,18 @@ def _admit(core: State, session: Session, task: Task) -> None:
     if left == 0:
         move_task(core, task, "unblock")
         waiting.enqueue(core, task)
+
+
+def _check_current(session: Session, command: c.RetryTasks) -> None:
+    """Rows read of a store may be old by now: they must not replace newer ones. Raises Refusal."""
+    is_older = command.run not in (0, session.run)
+    is_partial = session.is_over and len(command.stored) != sum(session.counts.values())
+    if is_older or is_partial:
+        raise Refusal(
+            Reason.WRONG_STATE,
+            f"Session {session.session_id} ({session.name}) changed while its tasks were read: retry again.",
+            status=session.status.value,
+        )
 
 
 def _to_revive(core: State, session: Session, command: c.RetryTasks) -> list[Task]:

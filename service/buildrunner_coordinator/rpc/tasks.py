@@ -96,7 +96,7 @@ class TaskService(TaskServiceServicer):
         self._house.refuse_when_draining()
         place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id))
         stored = await _ended_tasks(self._engine, place.session_id)
-        command = commands.RetryTasks(place.session_id, stored, tuple(request.task_ids))
+        command = commands.RetryTasks(place.session_id, stored, tuple(request.task_ids), place.session_run)
         return await self._house.mutate(context, request, command, pb.RetryTasksResponse, _retried)
 
     async def ExplainTasks(

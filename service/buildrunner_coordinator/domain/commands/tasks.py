@@ -63,6 +63,8 @@ class RetryTasks:
     stored: tuple[tuple[object, object], ...]
     """(SpecRow, TaskRow) each."""
     task_ids: tuple[str, ...] = ()
+    run: int = 0
+    """The session's run before `stored` was read; 0: whatever it is."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,101 @@
+"""Every process on any simulated machine, whatever the coordinator believes, and the rules for them.
+
+This is the ground truth: a process lives until it ends or its supervisor kills it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from buildrunner_coordinator.domain.model import LockMode, PathRequest
+from buildrunner_coordinator.domain.paths import key_of
+from tests.sim.trace import SimulationFault
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.model import Traits
+    from tests.sim.records import Records
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    session_id: str
+    task_id: str
+    attempt_id: str
+    fence: int
+    traits: Traits
+    needs: tuple[str, ...]
+    files: tuple[PathRequest, ...]
+    worker: str
+    """Name of the simulated worker."""
+
+
+class Processes:
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._live: dict[tuple[str, str], Process] = {}
+        self._fences: dict[tuple[str, str], int] = {}
+        self.started = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def begin(self, process: Process, slots: int, labels: tuple[str, ...]) -> None:
+        """A process comes to life. Raises SimulationFault when it may not."""
+        self.started += 1
+        key = (process.session_id, process.task_id)
+        other = self._live.get(key)
+        if other is not None:
+            raise SimulationFault(
+                f"task {key} has two processes: of attempt {other.attempt_id} on {other.worker} "
+                f"and of {process.attempt_id} on {process.worker}",
+                process.task_id, process.session_id,
+            )  # fmt: skip
+        if process.fence < self._fences.get(key, 0):
+            raise SimulationFault(
+                f"task {key} starts with fence {process.fence}, older than before", process.task_id
+            )
+        self._fences[key] = process.fence
+        self._check_record(process)
+        self._check_locks(process)
+        self._check_room(process, slots, labels)
+        self._live[key] = process
+
+    def end(self, process: Process) -> None:
+        key = (process.session_id, process.task_id)
+        if self._live.get(key) is process:
+            del self._live[key]
+
+    def _check_record(self, process: Process) -> None:
+        status = self._records.status(process.session_id, process.task_id)
+        about = (process.task_id, process.session_id)
+        if status == "cancelled":
+            raise SimulationFault(f"task {about} starts after it was recorded as cancelled", *about)
+        for need in process.needs:
+            if self._records.status(process.session_id, need) != "succeeded":
+                raise SimulationFault(f"task {about} starts before its need {need} is done", *about, need)
+
+    def _check_locks(self, process: Process) -> None:
+        for other in self._live.values():
+            clash = next((a for a in process.files for b in other.files if _clash(a, b)), None)
+            if clash is not None:
+                raise SimulationFault(
+                    f"{process.task_id} on {process.worker} and {other.task_id} on {other.worker} "
+                    f"run with incompatible locks on {clash.path}",
+                    process.task_id, other.task_id, process.session_id,
+                )  # fmt: skip
+
+    def _check_room(self, process: Process, slots: int, labels: tuple[str, ...]) -> None:
+        taken = sum(one.traits.slots for one in self._live.values() if one.worker == process.worker)
+        if taken + process.traits.slots > slots:
+            raise SimulationFault(f"worker {process.worker} has {slots} slots and runs more", process.task_id)
+        if not set(process.traits.labels) <= set(labels):
+            raise SimulationFault(f"worker {process.worker} lacks labels of its task", process.task_id)
+
+
+def _clash(one: PathRequest, other: PathRequest) -> bool:
+    if one.mode is LockMode.SHARED and other.mode is LockMode.SHARED:
+        return False
+    mine, theirs = key_of(one), key_of(other)
+    shorter = min(len(mine), len(theirs))
+    return mine[:shorter] == theirs[:shorter]

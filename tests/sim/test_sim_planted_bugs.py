@@ -1,0 +1,31 @@
+"""The harness is worth something only if it catches bugs: these are planted, and must be found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.planted import PLANTS
+from tests.sim.shrink import Run, run_seed
+
+WITHIN_SEEDS = 200
+
+
+def first_failure(name: str) -> Run | None:
+    for seed in range(WITHIN_SEEDS):
+        run = run_seed(seed, make_hooks=PLANTS[name])
+        if run.error is not None:
+            return run
+    return None
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_planted_bug_is_caught(name):
+    run = first_failure(name)
+    assert run is not None, f"{name} lived through {WITHIN_SEEDS} seeds"
+    assert isinstance(run.error, AssertionError), f"{name} broke the harness, not a rule: {run.error!r}"
+
+
+def test_a_plant_is_gone_after_its_run():
+    clean = run_seed(3, events=200).digest
+    run_seed(3, events=200, make_hooks=PLANTS["no-lock-delay"])
+    assert run_seed(3, events=200).digest == clean
