@@ -8,6 +8,8 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -101,12 +103,13 @@ def test_a_directory_that_was_replaced_counts_as_gone(tmp_path):
     assert (tmp_path / "state" / "coordinator.json").exists(), "it belongs to whoever made the directory"
 
 
-def test_the_socket_lies_in_the_directory_or_in_a_private_one(tmp_path, monkeypatch):
-    assert choose_socket(tmp_path) == tmp_path / "coordinator.sock"
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    deep = tmp_path / ("x" * 100)
-    assert choose_socket(deep).parent == runtime
-    runtime.chmod(0o755)
-    assert choose_socket(deep).parent != runtime
+def test_the_socket_lies_in_the_directory_or_in_a_private_one(monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="br-") as short:
+        assert choose_socket(Path(short)) == Path(short) / "coordinator.sock"
+        runtime = Path(short) / "run"
+        runtime.mkdir(mode=0o700)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        deep = Path(short) / ("x" * 100)
+        assert choose_socket(deep).parent == runtime
+        runtime.chmod(0o755)
+        assert choose_socket(deep).parent != runtime

@@ -75,6 +75,7 @@ class FakeClient:
     workers: list = field(default_factory=list)
     full_tasks: dict = field(default_factory=dict)
     outputs: list = field(default_factory=list)
+    explanations: list = field(default_factory=list)
     events: list = field(default_factory=list)
     totals: Summary = field(default_factory=Summary)
     calls: list = field(default_factory=list)
@@ -195,6 +196,10 @@ class FakeClient:
     def list_workers(self, *, statuses=(), limit=None):
         self._call("list_workers", statuses=statuses, limit=limit)
         return [w for w in self.workers if not statuses or w.status in statuses][:limit]
+
+    def explain_tasks(self, session_id, task_id="", *, limit=None):
+        self._call("explain_tasks", session_id, task_id, limit=limit)
+        return [one for one in self.explanations if task_id in ("", one.task_id)][:limit]
 
     def read_output(self, session_id, task_id="", **options):
         self._call("read_output", session_id, task_id, **options)

@@ -17,7 +17,7 @@ from buildrunner_parallel.watch import WatchEvent
 def drawn(model, make, columns=80, height=40) -> list[str]:
     written = io.StringIO()
     console = Console(file=written, width=columns, color_system=None, force_terminal=False)
-    console.print(draw(model, make.now, height))
+    console.print(draw(model, make.now, height, columns))
     return written.getvalue().splitlines()
 
 
@@ -123,3 +123,12 @@ def test_a_line_a_change_is_plain_and_one_line(make, monkeypatch):
     assert line.endswith("failed      t ␛  3.0s  worker w  attempt 2  first second")
     queued = make.task("q", error="exit code 1", attempt=1)
     assert change_line(queued, make.now).endswith("queued      q  exit code 1")
+
+
+def test_a_wide_screen_shows_long_task_names_whole(make):
+    name = "compile-1-with-quite-a-long-task-name-to-see-what-is-cut"
+    model = Model()
+    task = make.task(name, "running", attempt=1, worker_id="d4e5f6a7", started_at=make.at(-3))
+    model.fold(make.snapshot(make.session(), task))
+    assert name in "\n".join(drawn(model, make, columns=200))
+    assert name not in "\n".join(drawn(model, make, columns=80))

@@ -110,11 +110,12 @@ class Town:
         mine = []
         for process in psutil.process_iter(["pid"]):
             try:
-                if process.pid != os.getpid() and process.environ().get("BR_TEST_TOWN") == str(self.folder):
+                is_mine = process.environ().get("BR_TEST_TOWN") == str(self.folder)
+                if is_mine and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                     mine.append(process)
             except psutil.Error:
                 continue
-        return [one for one in mine if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        return mine
 
     def tasks_processes(self, marker: str) -> list[psutil.Process]:
         """Processes whose environment has `marker` as BR_TASK_ID, or that carry it in their arguments."""
@@ -170,7 +171,7 @@ def town(tmp_path: Path) -> Iterator[Town]:
     deadline = time.monotonic() + 15
     while here.processes() and time.monotonic() < deadline:
         time.sleep(0.1)
-    left = [(one.pid, one.cmdline()) for one in here.processes()]
-    for pid, _ in left:
-        os.kill(pid, signal.SIGKILL)
+    left = here.processes()
+    for one in left:
+        one.send_signal(signal.SIGKILL)
     assert left == [], f"left behind: {left}"

@@ -122,12 +122,20 @@ def test_an_unknown_row_is_a_usage_error() -> None:
     assert "speed is none of" in done.stderr
 
 
+def _command_line(process: psutil.Process) -> str:
+    """Empty for one that is over, whether it has been waited for or not."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 @pytest.fixture
 def nothing_left(monkeypatch, tmp_path):
     """After the row no process of ours is left, and no folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield
     mine = psutil.Process(os.getpid()).children(recursive=True)
-    left = [" ".join(process.cmdline()) for process in mine if process.is_running()]
+    left = [line for line in map(_command_line, mine) if line]
     assert [line for line in left if "buildrunner" in line] == []
     assert list(tmp_path.glob("br-bench-*")) == []

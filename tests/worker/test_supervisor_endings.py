@@ -59,6 +59,17 @@ def test_a_cancel_has_its_own_grace(supervisor: Any) -> None:
     assert (ended.cause, ended.signal) == (say.CAUSE_CANCEL, 9)
 
 
+def test_a_daemon_of_a_cancelled_task_is_asked_to_end_too_and_holds_nobody_up(supervisor: Any) -> None:
+    # Its main process is gone at once; only the daemon, which left the group, was waited for.
+    supervisor.shell("leaver", "setsid sleep 300 & echo ready; exec sleep 300", grace_s=60)
+    supervisor.wait_for_output("leaver", b"ready")
+    supervisor.send((say.CANCEL, "leaver", 8 * SECOND_NS, say.CAUSE_CANCEL))
+    ended = supervisor.ended("leaver")
+    assert (ended.cause, ended.signal) == (say.CAUSE_CANCEL, 15)
+    assert ended.wall_us < 6_000_000
+    assert supervisor.processes() == []
+
+
 def test_a_stopped_task_can_be_cancelled(supervisor: Any) -> None:
     supervisor.shell("asleep", "trap 'exit 5' TERM; echo ready; kill -STOP $$; sleep 60")
     supervisor.wait_for_output("asleep", b"ready")

@@ -270,6 +270,16 @@ def test_a_cancel_of_an_attempt_that_never_arrived_is_reported_and_its_late_assi
     assert bench.told() == []
 
 
+def test_a_cancel_that_comes_again_because_its_answer_was_lost_is_answered_again() -> None:
+    bench = Bench(room=0)
+    bench.assign("a1")
+    bench.revoke("a1")
+    bench.said()
+    for _ in range(2):
+        bench.cancel("a1", outcome=types_pb2.OUTCOME_CANCELLED)
+        assert bench.said() == [("report", "a1", "CANCELLED")]
+
+
 def test_a_cancel_after_the_end_changes_nothing() -> None:
     bench = Bench()
     bench.assign("a1")
