@@ -69,11 +69,11 @@ class Town:
 
     def spawn(self, *args: str) -> subprocess.Popen[bytes]:
         """Starts `python -m ...`; it is ended with the test at the latest."""
-        log = (self.folder / "spawned.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, "-m", *args], cwd=self.folder, env=self.env,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+        with (self.folder / "spawned.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *args], cwd=self.folder, env=self.env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         self._started.append(process)
         return process
 

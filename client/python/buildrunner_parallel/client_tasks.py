@@ -130,8 +130,13 @@ class TaskCalls(ClientBase):
         answer = self._call(lambda stubs: stubs.tasks.RetryTasks, request)
         return from_wire(Session, answer.session), answer.task_count
 
-    def explain_tasks(self, session_id: str, task_id: str = "") -> list[TaskExplanation]:
-        """Why a task, or each unfinished one of the session, is not running; the most telling first."""
+    def explain_tasks(
+        self, session_id: str, task_id: str = "", *, limit: int | None = None
+    ) -> list[TaskExplanation]:
+        """Why a task, or each unfinished one of the session, is not running; the most telling first.
+
+        At most `limit` tasks, in the order of their submission.
+        """
 
         def fetch(page_size: int, page_token: str) -> tuple[list[TaskExplanation], str]:
             request = wire.ExplainTasksRequest(
@@ -140,4 +145,4 @@ class TaskCalls(ClientBase):
             answer = self._call(lambda stubs: stubs.tasks.ExplainTasks, request)
             return list(all_from_wire(TaskExplanation, answer.explanations)), answer.next_page_token
 
-        return list(pages(fetch))
+        return list(pages(fetch, limit))

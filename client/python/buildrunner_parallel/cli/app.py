@@ -5,6 +5,7 @@ Commands live one file a noun; this puts them together. `parallel_app` can be mo
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,9 +84,24 @@ def main_parallel() -> None:
     _run(parallel_app, "br-parallel", "")
 
 
+def _replace_closed_streams() -> None:
+    """A stream that the caller closed (`>&-`) is None: it becomes the null device, as an empty one would be.
+
+    In the order of their numbers, so that each gets its own and no socket ever takes its place.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_WRONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+
+
 def _run(app: typer.Typer, name: str, group: str) -> None:
     from .invocation import Settings
 
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

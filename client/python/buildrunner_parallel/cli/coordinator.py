@@ -104,6 +104,9 @@ def serve(
 
     directory = data or find_workspace(Path.cwd()).state_dir
     arguments = ["--data", str(directory), *(("--listen", listen) if listen else ()), *(extra or ())]
+    run.out.hint(
+        f"The coordinator of {directory}; Ctrl+C ends it, its log is {directory / 'coordinator.log'}"
+    )
     become_module("buildrunner_coordinator", arguments)
 
 

@@ -12,7 +12,7 @@ from buildrunner_parallel.text import one_line, output_line
 from . import exit_codes
 from .ending import show_end
 from .invocation import Invocation
-from .phrases import counts
+from .phrases import counts_phrase
 from .render import complain
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def await_session(run: Invocation, client: Client, session: Session, timeout_s: 
         run.out.document(session=record_to_json(ended))
     else:
         run.out.line(
-            f"Session {ended.session_id} ({ended.name}) {ended.status.value}: {counts(ended.counts)}"
+            f"Session {ended.session_id} ({ended.name}) {ended.status.value}: {counts_phrase(ended.counts)}"
         )
         if ended.counts.failed:
             _tell_failures(run, client, ended)

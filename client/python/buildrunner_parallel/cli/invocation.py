@@ -50,6 +50,10 @@ class Settings:
         )
 
 
+# Long enough for a coordinator that is being started again, short enough for a mistyped address.
+REACH_TIMEOUT_S = 8.0
+
+
 class Invocation:
     """What a command gets: its settings, its output, and the way to the coordinator."""
 
@@ -88,9 +92,16 @@ class Invocation:
 
 def open_client(settings: Settings, *, start: bool) -> Client:
     """Connects as the SDK does; tests put their own client here."""
-    from buildrunner_parallel.client import Client
+    from buildrunner_parallel.client import CONNECT_TIMEOUT_S, Client
+    from buildrunner_parallel.discovery import explicit_address
 
-    return Client.connect(settings.coordinator, token_file=settings.token_file, start=start)
+    given = explicit_address(settings.coordinator) is not None
+    return Client.connect(
+        settings.coordinator,
+        token_file=settings.token_file,
+        start=start,
+        timeout_s=REACH_TIMEOUT_S if given else CONNECT_TIMEOUT_S,
+    )
 
 
 def program_name(name: str, group: str) -> str:

@@ -16,6 +16,7 @@ from .options import OptionalTask, SessionArgument
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import TaskOutput
 
 app = typer.Typer()
@@ -47,6 +48,8 @@ def logs(
         f"Go on reading with: {run.command_line('logs', session_id, *filter(None, [task_id]), '-f')}"
     )
     with run.existing() as client:
+        if attempt:
+            _require_attempt(client, session_id, task_id, attempt)
         pieces = client.read_output(
             session_id,
             task_id,
@@ -61,6 +64,15 @@ def logs(
             _write_lines(run, pieces, tag, headings=not tag and not task_id)
         else:
             _write_raw(pieces)
+
+
+def _require_attempt(client: Client, session_id: str, task_id: str, attempt: int) -> None:
+    """No output of an attempt that never was would look like one that wrote nothing."""
+    from buildrunner_parallel.errors import NotFoundError
+
+    made = client.get_task(session_id, task_id).summary.attempt
+    if attempt > made:
+        raise NotFoundError(f"Task {sanitize(task_id)} has no attempt {attempt}: its last is {made}.")
 
 
 def _write_json(run: Invocation, pieces: Iterable[TaskOutput]) -> None:

@@ -19,6 +19,12 @@ STYLES = {
     "created": "blue", "queued": "blue", "blocked": "dim",
 }  # fmt: skip
 
+_TOLD_ERRORS = {
+    "CANCELLED": "it was cancelled",
+    "SESSION_CANCELLED": "its session was cancelled",
+    "SESSION_FAILED": "its session failed",
+}
+
 
 def status_cell(status: str, suffix: str = "") -> Cell:
     """A status word in its colour."""
@@ -65,6 +71,21 @@ def counts(tally: TaskCounts) -> str:
     return ", ".join(f"{getattr(tally, name)} {name}" for name in names if getattr(tally, name)) or "none"
 
 
+def counts_phrase(tally: TaskCounts) -> str:
+    """The same inside a sentence, where `none` would be a riddle."""
+    return counts(tally) if tally.total else "no tasks"
+
+
+def number_of(count: int, noun: str) -> str:
+    """Such as `1 worker`, `3 workers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def error_phrase(error: str) -> str:
+    """An error as told; the coordinator's own bare words become a sentence."""
+    return _TOLD_ERRORS.get(error, error)
+
+
 def task_state(task: TaskSummary) -> Cell:
     """The status, with the reason where that says more."""
     told = {"TIMEOUT": "timed out", "CRASH_LIMIT": "crashed too often", "LOCK_LOST": "lock lost"}
@@ -75,7 +96,7 @@ def task_state(task: TaskSummary) -> Cell:
 def remark(task: TaskSummary) -> str:
     """What else there is to say: the error, what it waits for, its own progress."""
     if task.error:
-        return task.error
+        return error_phrase(task.error)
     if task.wait is not None and not task.is_over:
         return wait_phrase(task.wait)
     if task.progress_percent or task.progress_message:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+LONG_ID_LENGTH = 30
 
 # A cell: its text, or its text and a rich style for terminals.
 Cell = str | tuple[str, str]
@@ -128,13 +129,18 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
-    for name in columns:
+    for index, name in enumerate(columns):
         justify: Any = "right" if name.startswith(">") else "left"
-        free = name.startswith("~")
+        free = name.startswith("~") or (index == 0 and _longest_first(rows) > LONG_ID_LENGTH)
         table.add_column(_heading(name).capitalize(), justify=justify, overflow="fold", no_wrap=not free)
     for row in rows:
         table.add_row(*(_rich_text(cell) for cell in row))
     return table
+
+
+def _longest_first(rows: Sequence[Sequence[Cell]]) -> int:
+    """Long ids are folded before the short columns beside them are cut beyond recognition."""
+    return max((len(_text(row[0])) for row in rows), default=0)
 
 
 def _heading(name: str) -> str:

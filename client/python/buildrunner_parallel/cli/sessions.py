@@ -11,7 +11,7 @@ from . import exit_codes
 from .command import command
 from .invocation import Invocation
 from .options import OptionalSession, SessionArgument, SessionState, limit_option
-from .phrases import age, counts, progress, session_status, span, utc_now
+from .phrases import age, counts_phrase, number_of, progress, session_status, span, utc_now
 from .status import show_status
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def close(run: Invocation, session_id: SessionArgument) -> None:
     if run.settings.as_json:
         return run.out.document(session=record_to_json(session))
     return run.out.line(
-        f"Session {session.session_id} closed: no more tasks will come ({counts(session.counts)})"
+        f"Session {session.session_id} closed: no more tasks will come ({counts_phrase(session.counts)})"
     )
 
 
@@ -163,7 +163,8 @@ def _confirmed(run: Invocation, sessions: Sequence[Session]) -> bool:
     if not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="cancel")
     names = ", ".join(f"{session.session_id} ({session.name})" for session in sessions)
-    run.out.line(f"This stops {names}: {sum(s.counts.running for s in sessions)} tasks run now.")
+    running = sum(session.counts.running for session in sessions)
+    run.out.line(f"This stops {names}: {number_of(running, 'task')} {'runs' if running == 1 else 'run'} now.")
     return typer.confirm("Cancel?")
 
 
@@ -208,5 +209,6 @@ def _change(session: Session, before: str, state: str) -> str:
         return f"{name} is {state} already"
     if session.cancelling and not session.is_over:
         stopping = session.counts.running + session.counts.cancelling
-        return f"{name} is being cancelled: {stopping} tasks are stopping"
+        verb = "is" if stopping == 1 else "are"
+        return f"{name} is being cancelled: {number_of(stopping, 'task')} {verb} stopping"
     return f"{name} is {session.status.value}"

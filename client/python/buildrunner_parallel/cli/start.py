@@ -9,6 +9,7 @@ import typer
 from .command import command
 from .following import await_session, watch_session
 from .invocation import Invocation
+from .phrases import number_of
 from .submit import is_local, submitter
 
 if TYPE_CHECKING:
@@ -145,5 +146,5 @@ def _tell(run: Invocation, session: Session) -> None:
 
 
 def _phrase(session: Session) -> str:
-    what = f"{session.total_tasks} tasks, {session.wanted_workers} workers"
+    what = f"{number_of(session.total_tasks, 'task')}, {number_of(session.wanted_workers, 'worker')}"
     return f"Session {session.session_id} ({session.name}) is {session.status.value}: {what}"

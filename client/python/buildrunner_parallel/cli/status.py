@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildrunner_parallel.durations import format_duration
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import PathLock, Session, TaskSummary, Worker
+    from buildrunner_parallel.records import PathLock, Session, TaskSummary, Wait, Worker
 
 SHOWN_FAILURES = 10
 SHOWN_WAITS = 50
@@ -63,7 +64,9 @@ def _facts(session: Session) -> dict[str, Cell]:
     rate = _rate(session)
     if rate and not session.is_over:
         left = max(0, session.total_tasks - session.done_tasks)
-        facts["rate"] = f"{rate * 60:.1f} tasks a minute, about {format_duration(left / rate)} to go"
+        facts["rate"] = f"{rate * 60:.1f} tasks a minute" + (
+            f", about {format_duration(left / rate)} to go" if left else ""
+        )
     if session.open and not session.is_over:
         facts["open"] = "more tasks may come"
     if session.on_failure.action != "continue":
@@ -121,12 +124,21 @@ def _surroundings(client: Client, session: Session) -> tuple[list[Worker], list[
 
     workers = [worker for worker in client.list_workers() if _serves(worker, session)]
     unstarted = tuple(TaskStatus(word) for word in _UNSTARTED)
+    reasons = _reasons(client, session)
     waiting = [
-        task
+        replace(task, wait=reasons.get(task.task_id, task.wait))
         for task in client.list_tasks(session.session_id, statuses=unstarted, limit=SHOWN_WAITS)
-        if task.wait
+        if task.wait or task.task_id in reasons
     ]
     return workers, _locks(client, session), waiting
+
+
+def _reasons(client: Client, session: Session) -> dict[str, Wait]:
+    """Why its tasks do not run, by task; lists of tasks tell of locks and pauses only."""
+    tally = session.counts
+    begun = tally.assigned + tally.running + tally.cancelling
+    explained = client.explain_tasks(session.session_id, limit=begun + SHOWN_WAITS)
+    return {one.task_id: one.waits[0] for one in explained if one.waits}
 
 
 def _serves(worker: Worker, session: Session) -> bool:

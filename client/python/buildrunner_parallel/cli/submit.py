@@ -16,6 +16,7 @@ from . import submit_options as told
 from .command import command
 from .invocation import Invocation
 from .options import SessionArgument
+from .phrases import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def _submit_plan(run: Invocation, session_id: str, location: str) -> None:
         made: Sequence[TaskSummary] = client.submit_tasks(session_id, submitter(client).specs(plan.tasks))
     if run.settings.as_json:
         return run.out.document(tasks=[record_to_json(task) for task in made])
-    return run.out.line(f"{len(made)} tasks submitted to session {made[0].session_id}")
+    return run.out.line(f"{number_of(len(made), 'task')} submitted to session {made[0].session_id}")
 
 
 def submitter(client: Client) -> Submitter:
@@ -153,6 +154,8 @@ def _payload(location: Path | None) -> tuple[bytes, str]:
 def _file(text: str) -> PlanFile:
     from buildrunner_parallel.plan import PlanFile
 
+    if not text.removesuffix(":shared"):
+        raise typer.BadParameter(f"expected PATH or PATH:shared, found {text!r}", param_hint="--file")
     return PlanFile(text.removesuffix(":shared"), "shared" if text.endswith(":shared") else "exclusive")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +14,11 @@ from buildrunner_parallel.text import output_line
 from .command import command
 from .invocation import Invocation
 from .options import OptionalSession, SessionArgument, TaskArgument, TaskState, limit_option
-from .phrases import clock, remark, size, span, status_cell, task_state, utc_now, wait_phrase
+from .phrases import clock, error_phrase, remark, size, span, status_cell, task_state, utc_now, wait_phrase
 from .render import Cell
 
 if TYPE_CHECKING:
+    from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import Attempt, Session, Task, TaskSummary
 
 app = typer.Typer()
@@ -67,7 +69,7 @@ def show(run: Invocation, session_id: SessionArgument, task_id: TaskArgument) ->
     from buildrunner_parallel.records import record_to_json
 
     with run.existing() as client:
-        task = client.get_task(session_id, task_id)
+        task = _explained(client, client.get_task(session_id, task_id))
     if run.settings.as_json:
         return run.out.document(task=record_to_json(task))
     run.out.facts(_facts(task))
@@ -75,14 +77,25 @@ def show(run: Invocation, session_id: SessionArgument, task_id: TaskArgument) ->
         columns = (">try", "outcome", ">exit", ">took", ">cpu", ">memory", "worker", "~host", ">pid")
         run.out.line()
         run.out.table(columns, [_attempt_row(attempt) for attempt in task.attempts])
+    told_above = len(task.attempts) == 1 and task.attempts[0].error == task.summary.error
     for attempt in task.attempts:
-        if attempt.error:
-            run.out.line(f"attempt {attempt.number}: {attempt.error}")
+        if attempt.error and not told_above:
+            run.out.line(f"attempt {attempt.number}: {error_phrase(attempt.error)}")
         for warning in attempt.warnings:
             run.out.line(f"attempt {attempt.number}: warning: {warning}", "yellow")
     _show_result(run, task)
     run.out.hint(f"Its output: {run.command_line('logs', task.summary.session_id, task.summary.task_id)}")
     return None
+
+
+def _explained(client: Client, task: Task) -> Task:
+    """With the reason why it does not run; a task by itself tells of locks and pauses only."""
+    summary = task.summary
+    if summary.wait is not None or summary.status.value not in ("blocked", "queued"):
+        return task
+    explained = client.explain_tasks(summary.session_id, summary.task_id)
+    waits = explained[0].waits if explained else ()
+    return replace(task, summary=replace(summary, wait=waits[0])) if waits else task
 
 
 def _facts(task: Task) -> dict[str, Cell]:
@@ -106,8 +119,8 @@ def _facts(task: Task) -> dict[str, Cell]:
         "submitted": clock(summary.submitted_at),
         "started": clock(summary.started_at),
         "ended": clock(summary.ended_at),
-        "waits for": wait_phrase(summary.wait) if summary.wait and not summary.is_over else "",
-        "error": summary.error,
+        "waiting": wait_phrase(summary.wait) if summary.wait and not summary.is_over else "",
+        "error": error_phrase(summary.error),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -146,8 +159,16 @@ def _show_result(run: Invocation, task: Task) -> None:
     if result is None or not result.data:
         return
     kind = result.content_type or "application/octet-stream"
+    text = _as_text(result.data)
     run.out.line()
-    run.out.line(f"result ({kind}, {size(len(result.data))}):")
-    if kind.startswith(("text/", "application/json")):
-        for line in result.data.decode("utf-8", "replace").splitlines():
-            run.out.line(f"  {output_line(line)}")
+    run.out.line(f"result ({kind}, {size(len(result.data))})" + (":" if text else ", not text"))
+    for line in (text or "").splitlines():
+        run.out.line(f"  {output_line(line)}")
+
+
+def _as_text(data: bytes) -> str | None:
+    """The data as text, whatever its type is called; None when it is none."""
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None

@@ -90,7 +90,8 @@ class TerminalScreen:
         if time.monotonic() - self._drawn_at < POLL_S and event is not None:
             return
         self._drawn_at = time.monotonic()
-        self._live.update(draw(model, datetime.now(UTC), self._console.size.height), refresh=True)
+        size = self._console.size
+        self._live.update(draw(model, datetime.now(UTC), size.height, size.width), refresh=True)
 
 
 class LineScreen:

@@ -25,18 +25,19 @@ _COUNTED = ("running", "assigned", "queued", "blocked", "succeeded", "failed", "
 _FIXED_LINES = 8
 
 
-def draw(model: Model, now: datetime, height: int = 40) -> RenderableType:
-    """The whole dashboard in at most about `height` lines."""
+def draw(model: Model, now: datetime, height: int = 40, width: int = 80) -> RenderableType:
+    """The whole dashboard in at most about `height` lines; names get more room where there is `width`."""
+    name_width = max(36, width // 3)
     room = max(6, height - _FIXED_LINES - 2 * len(model.sessions))
     parts: list[RenderableType] = []
     for session in model.sessions.values():
         parts += [_progress(session, now), _counts(session)]
     if model.running:
-        parts.append(_running(model, now, max(3, room // 2)))
+        parts.append(_running(model, now, max(3, room // 2), name_width))
     if model.waiting:
-        parts.append(_waiting(model, max(2, room // 4)))
+        parts.append(_waiting(model, max(2, room // 4), name_width))
     if model.failures:
-        parts.append(_failures(model, max(2, room // 4)))
+        parts.append(_failures(model, max(2, room // 4), name_width))
     parts.append(_footer(model))
     return Group(*parts)
 
@@ -68,7 +69,7 @@ def _counts(session: Session) -> Text:
     return text
 
 
-def _section(title: str, *columns: str) -> Table:
+def _section(title: str, name_width: int, *columns: str) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False,
         pad_edge=False, expand=True, show_edge=False,
@@ -76,13 +77,17 @@ def _section(title: str, *columns: str) -> Table:
     for index, name in enumerate(columns):
         last = index == len(columns) - 1
         table.add_column(
-            name, no_wrap=True, overflow="ellipsis", ratio=1 if last else None, max_width=None if last else 36
+            name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if last else None,
+            max_width=None if last else name_width,
         )
     return table
 
 
-def _running(model: Model, now: datetime, limit: int) -> Table:
-    table = _section(f"Running ({len(model.running)})", "task", "time", "worker", "what")
+def _running(model: Model, now: datetime, limit: int, name_width: int) -> Table:
+    table = _section(f"Running ({len(model.running)})", name_width, "task", "time", "worker", "what")
     for task in list(model.running.values())[:limit]:
         seconds = (now - task.started_at).total_seconds() if task.started_at else 0.0
         tries = f" (try {task.attempt})" if task.attempt > 1 else ""
@@ -100,8 +105,8 @@ def _what(task: TaskSummary) -> str:
     return one_line(told or task.title, 300)
 
 
-def _waiting(model: Model, limit: int) -> Table:
-    table = _section(f"Waiting for a lock ({len(model.waiting)})", "task", "path", "holder")
+def _waiting(model: Model, limit: int, name_width: int) -> Table:
+    table = _section(f"Waiting for a lock ({len(model.waiting)})", name_width, "task", "path", "holder")
     for task in list(model.waiting.values())[:limit]:
         assert task.wait is not None
         paths = one_line(", ".join(task.wait.names), 80)
@@ -119,8 +124,9 @@ def holders_phrase(holders: tuple[LockHolder, ...]) -> str:
     return f"held by {', '.join(told)}" if told else "held by another"
 
 
-def _failures(model: Model, limit: int) -> Table:
-    table = _section(f"Failed ({sum(s.counts.failed for s in model.sessions.values())})", "task", "error")
+def _failures(model: Model, limit: int, name_width: int) -> Table:
+    total = sum(session.counts.failed for session in model.sessions.values())
+    table = _section(f"Failed ({total})", name_width, "task", "error")
     for task in list(model.failures)[-limit:]:
         table.add_row(
             Text(one_line(task.task_id), style="bold red"), Text(one_line(task.error or task.reason, 300))

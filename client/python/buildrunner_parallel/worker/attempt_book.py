@@ -126,11 +126,11 @@ class AttemptBook:
         attempt = self._attempts.get(cancellation.attempt_id)
         outcome = cancellation.outcome or types_pb2.OUTCOME_CANCELLED
         if attempt is None:
-            if cancellation.attempt_id not in self._finished:
-                self._report_unstarted(
-                    cancellation.attempt_id, cancellation.fence, outcome, cancellation.reason
-                )
-                self._remember(cancellation.attempt_id, given_back=False)
+            # Each time: the answer to an earlier one may be lost, and one too many is answered as stale.
+            self._report_unstarted(
+                cancellation.attempt_id, cancellation.fence, outcome, cancellation.reason
+            )
+            self._remember(cancellation.attempt_id, given_back=False)
             return
         if attempt.state == states.OVER:
             return

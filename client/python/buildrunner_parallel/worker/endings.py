@@ -93,6 +93,7 @@ class Endings:
             run.stopping = True
             run.kill_at_ns = now_ns + min(run.request.grace_ns, LEFTOVER_GRACE_NS)
             self._signal(run, signal.SIGTERM)
+        self._tell_orphans(run)
         run.check_at_ns = now_ns + _CHECK_INTERVAL_NS
         self._wake_at(min(run.check_at_ns, run.kill_at_ns))
 
@@ -107,6 +108,13 @@ class Endings:
         run.kill_at_ns = min(run.kill_at_ns, kill_at_ns)
         self._wake_at(run.kill_at_ns)
 
+    def _tell_orphans(self, run: Run) -> None:
+        """SIGTERM to those that were found after the run was told to stop: it went to the group only."""
+        fresh = [pid for pid in process_tree.tree_of(run.orphans - run.told) if pid not in run.told]
+        for pid in fresh:
+            process_tree.signal_process(pid, signal.SIGTERM)
+        run.told.update(fresh)
+
     def _signal(self, run: Run, number: signal.Signals) -> None:
         """Reaches the group, what is known to have left it, and on SIGKILL the whole tree below."""
         strays = process_tree.tree_of(run.orphans)
@@ -116,6 +124,7 @@ class Endings:
             process_tree.signal_group(run.pid, number)
         for pid in strays:
             process_tree.signal_process(pid, number)
+        run.told.update(strays)
 
     def on_time(self, now_ns: int) -> None:
         """Does what is due: timeouts, kills after the grace, another look at leftovers."""

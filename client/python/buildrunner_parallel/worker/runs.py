@@ -56,6 +56,7 @@ class Run:
     peak_memory_bytes: int = 0
     ended_ns: int = 0
     orphans: set[int] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
 
 
 class SlotPool:
