@@ -26,7 +26,8 @@ KEEPER_LOCK = "keeper.lock"
 KEEPER_LOG = "keeper.log"
 COORDINATOR_OUTPUT = "coordinator.out"
 
-_MIN_FREE_BYTES = 1024 * 1024
+_MIN_FREE_BYTES = 5 * 1024 * 1024
+"""The database takes 4 MiB for its log when it is opened."""
 _MAX_LOG_BYTES = 1024 * 1024
 _POLL_INTERVAL_S = 0.03
 _RELAUNCH_INTERVAL_S = 0.3

@@ -92,17 +92,20 @@ def end(
     core: State, task: Task, now: Time, outcome: Outcome, *, report: Finished | None = None, error: str = "",
     keep_locks_us: int = 0,
 ) -> Attempt:  # fmt: skip
-    """Closes the live attempt. With `keep_locks_us` its locks stay held for so long."""
+    """Closes the live attempt. With `keep_locks_us` its locks stay held for so long.
+
+    One that was given back before it started leaves no trace but a fence that is not used again.
+    """
     attempt = task.attempt
     assert attempt is not None
     if report is not None and report.started_at_us and not attempt.started:
         start(core, task, report.pid, report.started_at_us, report.slot)
     if not attempt.started:
         core.queue.unstarted -= 1
-    row = _row(attempt, now, outcome, report, error)
-    core.journal.attempts.append(row)
-    task.ended_at_us = row.ended_at_us
-    task.outcome, task.exit_code, task.error = outcome, row.exit_code, row.error
+    if outcome is Outcome.REVOKED and not attempt.started:
+        task.attempts -= 1
+    else:
+        _write_down(core, task, _row(attempt, now, outcome, report, error))
     task.attempt = None
     core.journal.tasks[task.index] = task
     core.attempts.pop(attempt.attempt_id)
@@ -155,6 +158,12 @@ def after_ordered_stop(core: State, task: Task, outcome: Outcome, reason: str, n
         fail(core, task, "LOCK_LOST", now)
     else:
         cancel_now(core, task, reason or "CANCELLED", now)
+
+
+def _write_down(core: State, task: Task, row: AttemptRow) -> None:
+    core.journal.attempts.append(row)
+    task.ended_at_us = row.ended_at_us
+    task.outcome, task.exit_code, task.error = Outcome(row.outcome), row.exit_code, row.error
 
 
 def _leave_worker(core: State, attempt: Attempt, slots: int) -> None:

@@ -99,7 +99,11 @@ def serve(
         Path | None, typer.Option("--data", metavar="DIR", help="State; else the workspace's.")
     ] = None,
 ) -> None:
-    """Run the coordinator in the foreground, until SIGTERM or Ctrl+C."""
+    """Run the coordinator in the foreground, until SIGTERM or Ctrl+C.
+
+    It ends with exit codes of its own: 70 a fault of the program, 74 the disk is full or failing,
+    75 another coordinator has the state, 78 the state cannot be used.
+    """
     from buildrunner_parallel.workspace import find_workspace
 
     directory = data or find_workspace(Path.cwd()).state_dir

@@ -127,9 +127,7 @@ class AttemptBook:
         outcome = cancellation.outcome or types_pb2.OUTCOME_CANCELLED
         if attempt is None:
             # Each time: the answer to an earlier one may be lost, and one too many is answered as stale.
-            self._report_unstarted(
-                cancellation.attempt_id, cancellation.fence, outcome, cancellation.reason
-            )
+            self._report_unstarted(cancellation.attempt_id, cancellation.fence, outcome, cancellation.reason)
             self._remember(cancellation.attempt_id, given_back=False)
             return
         if attempt.state == states.OVER:
