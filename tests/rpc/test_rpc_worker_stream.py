@@ -192,6 +192,13 @@ class TestPolling:
         (assignment,) = await claim
         assert assignment.spec.task_id == "late"
 
+    async def test_claims_that_end_empty_leave_nothing_waiting_behind_them(self, coordinator, polled):
+        await self.claim(coordinator, polled, 1, wait_ms=5)
+        before = len(asyncio.all_tasks())
+        for _ in range(10):
+            assert not await self.claim(coordinator, polled, 1, wait_ms=5)
+        assert len(asyncio.all_tasks()) < before + 5
+
     async def test_nothing_is_given_to_a_worker_that_does_not_ask(self, coordinator, polled):
         session = await coordinator.running_session()
         await self.claim(coordinator, polled, 1)

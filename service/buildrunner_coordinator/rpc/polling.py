@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from buildrunner_coordinator.domain.commands import Heartbeat, ReadWorker, Revoked, SetCredit, Unregister
@@ -126,7 +127,9 @@ class Polling:
             left_s = deadline_s - loop.time()
             if taken or outbox.closed is not None or left_s <= 0:
                 return taken
-            await asyncio.wait({asyncio.ensure_future(outbox.wait())}, timeout=left_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await outbox.wait()
 
     def _sort(self, outbox: Outbox) -> None:
         """Keeps stops for the next heartbeat and gives back what was revoked before it was claimed."""
