@@ -99,6 +99,7 @@ class Supervisor:
             if self._events and self._is_time_to_send(now_ns):
                 self._channel.send(self._events)
                 self._events.clear()
+                self._quit_if_alone()
             self._hold_or_release()
         if self._scratch_folder:
             remove_folder(self._scratch_folder)
@@ -127,7 +128,11 @@ class Supervisor:
     def _on_channel(self, mask: int) -> None:
         for message in self._decoder.feed(self._channel.on_ready(mask)):
             self._handlers[message[0]](*message[1:])
-        if not self._channel.is_open:
+        self._quit_if_alone()
+
+    def _quit_if_alone(self) -> None:
+        """The runtime is gone: its end of the stream was read, or what was sent to it came to nothing."""
+        if not self._channel.is_open and not self._quitting_since_ns:
             self._quit(_QUIT_GRACE_NS)
 
     def _on_signals(self) -> None:
