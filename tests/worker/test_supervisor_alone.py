@@ -14,7 +14,7 @@ def test_a_supervisor_that_finds_its_runtime_gone_when_it_sends_ends(tmp_path):
     """The end of the stream is then never read: what cannot be sent must be word enough."""
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", "buildrunner_parallel.worker.supervisor"], stdin=theirs, cwd=tmp_path
+        [sys.executable, "-m", "buildrunner_parallel.worker.supervisor"], stdin=theirs.fileno(), cwd=tmp_path
     )
     try:
         theirs.close()
