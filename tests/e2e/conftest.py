@@ -103,7 +103,10 @@ class Town:
     def coordinator_pid(self) -> int:
         """Of a coordinator that is alive, or 0."""
         pid = int(self.info_file().get("pid", 0))
-        return pid if pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" else 0
+        try:
+            return pid if pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else 0
+        except psutil.NoSuchProcess:
+            return 0
 
     def processes(self) -> list[psutil.Process]:
         """All that belongs to this town, but this test itself."""
