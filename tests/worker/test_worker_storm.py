@@ -134,7 +134,8 @@ async def test_every_attempt_is_run_at_most_once_and_reported(tmp_path: Path, se
         await worker.close()
         await coordinator.stop()
     runs = {file.name: file.read_text().count("x") for file in tally.iterdir()}
-    assert set(runs.values()) == {1}
+    # One that was stopped between opening its file and writing to it leaves the file empty.
+    assert set(runs.values()) - {0} == {1}
     for attempt_id, outcome in storm.outcomes.items():
         if outcome == types_pb2.OUTCOME_SUCCEEDED:
             assert runs.get(attempt_id) == 1, attempt_id
