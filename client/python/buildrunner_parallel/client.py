@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from .client_events import EventCalls
 from .client_output import OutputCalls
 from .client_waits import WaitCalls
 from .client_workers import WorkerCalls
@@ -28,7 +29,7 @@ CONNECT_TIMEOUT_S = 30.0
 _PROBE_INTERVAL_S = 0.2
 
 
-class Client(WaitCalls, WorkerCalls, OutputCalls):
+class Client(WaitCalls, WorkerCalls, OutputCalls, EventCalls):
     """Every call raises the errors of errors.py. Safe to use from several threads; not across a fork."""
 
     def __init__(self, connection: Connection, workspace: Workspace | None = None) -> None:

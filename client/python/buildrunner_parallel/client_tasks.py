@@ -12,7 +12,7 @@ from .connection import Stubs
 from .convert import all_from_wire, from_wire
 from .convert_specs import number_of, task_spec_to_wire
 from .errors import InvalidRequestError
-from .records import Session, Task, TaskExplanation, TaskSummary
+from .records import EndedAttempt, PlanPreview, Session, Task, TaskExplanation, TaskSummary
 from .specs import TaskSpec
 from .v1 import task_service_pb2 as wire
 from .v1 import types_pb2
@@ -25,11 +25,11 @@ class TaskCalls(ClientBase):
     """Everything about tasks. Session ids may be unique prefixes; task ids are whole."""
 
     def submit_tasks(
-        self, session_id: str, tasks: Iterable[TaskSpec], *, seal: bool = False
+        self, session_id: str, tasks: Iterable[TaskSpec], *, seal: bool = False, omit_tasks: bool = False
     ) -> list[TaskSummary]:
         """Adds tasks to an open session, in requests of up to 1,000, each all or none.
 
-        `seal` says that no more will come. Raises InvalidRequestError (unknown need, cycle),
+        `seal` says that no more will come; with `omit_tasks` nothing is returned. Raises InvalidRequestError (unknown need, cycle),
         RefusedError (an id that exists), WrongStateError (sealed, or over).
         """
         summaries: list[TaskSummary] = []
@@ -40,6 +40,7 @@ class TaskCalls(ClientBase):
                 session_id=session_id,
                 tasks=piece,
                 seal=seal and number == len(pieces),
+                omit_tasks=omit_tasks,
             )
             if piece or request.seal:
                 answer = self._call(lambda stubs: stubs.tasks.SubmitTasks, request)
@@ -71,6 +72,20 @@ class TaskCalls(ClientBase):
         messages += [wire.SubmitPlanRequest(tasks=piece) for piece in pieces]
         answer = self._stream_plan(messages)
         return from_wire(Session, answer.session), answer.task_count
+
+    def preview_plan(self, tasks: Iterable[TaskSpec], *, session_id: str = "") -> PlanPreview:
+        """What `submit_plan` would say, and what would wait for whom, without keeping anything.
+
+        Raises what `submit_plan` raises.
+        """
+        messages = [wire.PreviewPlanRequest(header=wire.PlanHeader(session_id=session_id))]
+        messages += [wire.PreviewPlanRequest(tasks=piece) for piece in batches(map(self._placed, tasks))]
+        timeout_s = self._connection.call_timeout_s + _PLAN_S_PER_BATCH * len(messages)
+
+        def attempt(stubs: Stubs) -> wire.PreviewPlanResponse:
+            return stubs.tasks.PreviewPlan(iter(messages), timeout=timeout_s)
+
+        return from_wire(PlanPreview, self._connection.run(attempt))
 
     def _placed(self, task: TaskSpec) -> types_pb2.TaskSpec:
         """The message of a task, which runs where it is submitted from unless it says otherwise."""
@@ -112,6 +127,34 @@ class TaskCalls(ClientBase):
             )
             answer = self._call(lambda stubs: stubs.tasks.ListTasks, request)
             return list(all_from_wire(TaskSummary, answer.tasks)), answer.next_page_token
+
+        return pages(fetch, limit)
+
+    def iter_attempts(
+        self,
+        session_id: str,
+        *,
+        task_ids: Sequence[str] = (),
+        since_revision: int = 0,
+        with_results: bool = True,
+        with_specs: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[EndedAttempt]:
+        """Ended attempts, in the order of their ends, fetched a page at a time: all, those of `task_ids`, or
+        those that ended after `since_revision`."""
+
+        def fetch(page_size: int, page_token: str) -> tuple[list[EndedAttempt], str]:
+            request = wire.ListAttemptsRequest(
+                session_id=session_id,
+                task_ids=task_ids,
+                since_revision=since_revision,
+                omit_results=not with_results,
+                with_specs=with_specs,
+                page_size=page_size,
+                page_token=page_token,
+            )
+            answer = self._call(lambda stubs: stubs.tasks.ListAttempts, request)
+            return list(all_from_wire(EndedAttempt, answer.attempts)), answer.next_page_token
 
         return pages(fetch, limit)
 

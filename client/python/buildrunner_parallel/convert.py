@@ -37,6 +37,7 @@ _CHANGE_RECORDS: dict[str, type[Any]] = {
 _OWN_SHAPES: dict[type[Any], Callable[[Any], Any]] = {
     records.TaskSpec: convert_specs.task_spec_from_wire,
     records.FailurePolicy: convert_specs.failure_policy_from_wire,
+    records.PathRequest: convert_specs.path_request_from_wire,
     records.Payload: convert_specs.payload_from_wire,
 }
 

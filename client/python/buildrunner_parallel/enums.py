@@ -79,6 +79,7 @@ class WaitKind(WireEnum):
     BACKOFF = "backoff"
     MAX_PARALLEL = "max_parallel"
     LOCK_DELAY = "lock_delay"
+    SHARE = "share"
 
 
 class WorkerStatus(WireEnum):

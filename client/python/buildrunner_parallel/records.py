@@ -228,6 +228,20 @@ class Attempt(Record):
     slot: int = 0
     modified_files: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    assigned_revision: int = 0
+    started_revision: int = 0
+    ended_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EndedAttempt(Record):
+    """An attempt that is over, as `Client.iter_attempts` yields it; `task_number` counts from 1 in the order
+    of submission. `spec` is there when it was asked for."""
+
+    task_id: str
+    task_number: int = 0
+    attempt: Attempt = Attempt("")
+    spec: TaskSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -249,6 +263,30 @@ class TaskExplanation(Record):
     task_id: str
     status: TaskStatus = TaskStatus.QUEUED
     waits: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PlanConflict(Record):
+    """Two tasks of a plan whose paths keep them from running at the same time."""
+
+    task_id: str
+    other_task_id: str = ""
+    path: PathRequest | None = None
+    other_path: PathRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PlanPreview(Record):
+    """The shape of a plan, and what would wait for whom; `level_widths[n]` counts the tasks behind exactly
+    n others."""
+
+    task_count: int = 0
+    need_count: int = 0
+    longest_chain: tuple[str, ...] = ()
+    level_widths: tuple[int, ...] = ()
+    conflicts: tuple[PlanConflict, ...] = ()
+    conflict_count: int = 0
+    waits: tuple[TaskExplanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -404,6 +442,20 @@ class CoordinatorInfo(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class HistoryEvent(Record):
+    """Something that happened to a session, a task or a worker; `message` is one sentence for people."""
+
+    revision: int = 0
+    at: datetime | None = None
+    kind: str = ""
+    session_id: str = ""
+    task_id: str = ""
+    attempt: int = 0
+    worker_id: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Removed(Record):
     """An entity that is no more; `id` is a session, task, worker or lock id, for a pool its host."""
 
@@ -413,9 +465,10 @@ class Removed(Record):
 
 
 __all__ = [
-    "Attempt", "AuditMode", "CoordinatorInfo", "EntityKind", "ExternalWork", "FailureAction", "FailurePolicy",
-    "IsolationMode", "LockConflict", "LockHolder", "LockKind", "LockMode", "Outcome", "OutputChannel",
-    "OutputChunk", "PathLock", "PathRequest", "Payload", "Pool", "Removed", "ReportedProgress",
+    "Attempt", "AuditMode", "CoordinatorInfo", "EndedAttempt", "EntityKind", "ExternalWork", "FailureAction",
+    "FailurePolicy", "HistoryEvent", "IsolationMode", "LockConflict", "LockHolder", "LockKind", "LockMode",
+    "Outcome", "OutputChannel", "OutputChunk", "PathLock", "PathRequest", "Payload", "PlanConflict",
+    "PlanPreview", "Pool", "Removed", "ReportedProgress",
     "ResourceUsage", "Session", "SessionDriver", "SessionStatus", "Summary", "Task", "TaskCounts",
     "TaskExplanation", "TaskOutput", "TaskRef", "TaskSpec", "TaskStatus", "TaskSummary", "Wait", "WaitKind",
     "Worker", "WorkerKinds", "WorkerStatus", "record_to_json",

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buildrunner_parallel.v1 import types_pb2 as buildrunner__parallel_dot_v1_dot_types__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+buildrunner_parallel/v1/event_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\"\xc4\x01\n\x0cWatchRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0esince_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bsession_ids\x18\x03 \x03(\t\x12\x32\n\x05kinds\x18\x04 \x03(\x0e\x32#.buildrunner_parallel.v1.EntityKind\x12\x13\n\x0b\x65nded_tasks\x18\x05 \x01(\x08\x12\x10\n\x08store_id\x18\x06 \x01(\tB\x11\n\x0f_since_revision\"\xaa\x01\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x11\n\tcompacted\x18\x04 \x01(\x08\x12\x30\n\x07\x63hanges\x18\x05 \x03(\x0b\x32\x1f.buildrunner_parallel.v1.Change\x12\x10\n\x08store_id\x18\x06 \x01(\t\x12\x0f\n\x07\x63losing\x18\x07 \x01(\x08\"\xc7\x02\n\x06\x43hange\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.SessionH\x00\x12\x34\n\x04task\x18\x02 \x01(\x0b\x32$.buildrunner_parallel.v1.TaskSummaryH\x00\x12\x31\n\x06worker\x18\x03 \x01(\x0b\x32\x1f.buildrunner_parallel.v1.WorkerH\x00\x12\x31\n\x04lock\x18\x04 \x01(\x0b\x32!.buildrunner_parallel.v1.PathLockH\x00\x12-\n\x04pool\x18\x05 \x01(\x0b\x32\x1d.buildrunner_parallel.v1.PoolH\x00\x12\x33\n\x07removed\x18\x06 \x01(\x0b\x32 .buildrunner_parallel.v1.RemovedH\x00\x42\x08\n\x06\x65ntity\"\\\n\x07Removed\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.buildrunner_parallel.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t*\x9c\x01\n\nEntityKind\x12\x1b\n\x17\x45NTITY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NTITY_KIND_SESSION\x10\x01\x12\x14\n\x10\x45NTITY_KIND_TASK\x10\x02\x12\x16\n\x12\x45NTITY_KIND_WORKER\x10\x03\x12\x14\n\x10\x45NTITY_KIND_LOCK\x10\x04\x12\x14\n\x10\x45NTITY_KIND_POOL\x10\x05\x32h\n\x0c\x45ventService\x12X\n\x05Watch\x12%.buildrunner_parallel.v1.WatchRequest\x1a&.buildrunner_parallel.v1.WatchResponse0\x01\x42G\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+buildrunner_parallel/v1/event_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x12ListHistoryRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"e\n\x13ListHistoryResponse\x12\x35\n\x06\x65vents\x18\x01 \x03(\x0b\x32%.buildrunner_parallel.v1.HistoryEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb0\x01\n\x0cHistoryEvent\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x0f\n\x07task_id\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x11\n\tworker_id\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\t\"\xc4\x01\n\x0cWatchRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0esince_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bsession_ids\x18\x03 \x03(\t\x12\x32\n\x05kinds\x18\x04 \x03(\x0e\x32#.buildrunner_parallel.v1.EntityKind\x12\x13\n\x0b\x65nded_tasks\x18\x05 \x01(\x08\x12\x10\n\x08store_id\x18\x06 \x01(\tB\x11\n\x0f_since_revision\"\xaa\x01\n\rWatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x11\n\tcompacted\x18\x04 \x01(\x08\x12\x30\n\x07\x63hanges\x18\x05 \x03(\x0b\x32\x1f.buildrunner_parallel.v1.Change\x12\x10\n\x08store_id\x18\x06 \x01(\t\x12\x0f\n\x07\x63losing\x18\x07 \x01(\x08\"\xc7\x02\n\x06\x43hange\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.SessionH\x00\x12\x34\n\x04task\x18\x02 \x01(\x0b\x32$.buildrunner_parallel.v1.TaskSummaryH\x00\x12\x31\n\x06worker\x18\x03 \x01(\x0b\x32\x1f.buildrunner_parallel.v1.WorkerH\x00\x12\x31\n\x04lock\x18\x04 \x01(\x0b\x32!.buildrunner_parallel.v1.PathLockH\x00\x12-\n\x04pool\x18\x05 \x01(\x0b\x32\x1d.buildrunner_parallel.v1.PoolH\x00\x12\x33\n\x07removed\x18\x06 \x01(\x0b\x32 .buildrunner_parallel.v1.RemovedH\x00\x42\x08\n\x06\x65ntity\"\\\n\x07Removed\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.buildrunner_parallel.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t*\x9c\x01\n\nEntityKind\x12\x1b\n\x17\x45NTITY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NTITY_KIND_SESSION\x10\x01\x12\x14\n\x10\x45NTITY_KIND_TASK\x10\x02\x12\x16\n\x12\x45NTITY_KIND_WORKER\x10\x03\x12\x14\n\x10\x45NTITY_KIND_LOCK\x10\x04\x12\x14\n\x10\x45NTITY_KIND_POOL\x10\x05\x32\xd2\x01\n\x0c\x45ventService\x12X\n\x05Watch\x12%.buildrunner_parallel.v1.WatchRequest\x1a&.buildrunner_parallel.v1.WatchResponse0\x01\x12h\n\x0bListHistory\x12+.buildrunner_parallel.v1.ListHistoryRequest\x1a,.buildrunner_parallel.v1.ListHistoryResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +34,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'buildrunner_parallel.v1.eve
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.buildrunner.parallel.v1P\001Z&buildrunner.dev/parallel/v1;parallelv1'
-  _globals['_ENTITYKIND']._serialized_start=906
-  _globals['_ENTITYKIND']._serialized_end=1062
-  _globals['_WATCHREQUEST']._serialized_start=110
-  _globals['_WATCHREQUEST']._serialized_end=306
-  _globals['_WATCHRESPONSE']._serialized_start=309
-  _globals['_WATCHRESPONSE']._serialized_end=479
-  _globals['_CHANGE']._serialized_start=482
-  _globals['_CHANGE']._serialized_end=809
-  _globals['_REMOVED']._serialized_start=811
-  _globals['_REMOVED']._serialized_end=903
-  _globals['_EVENTSERVICE']._serialized_start=1064
-  _globals['_EVENTSERVICE']._serialized_end=1168
+  _globals['_ENTITYKIND']._serialized_start=1338
+  _globals['_ENTITYKIND']._serialized_end=1494
+  _globals['_LISTHISTORYREQUEST']._serialized_start=142
+  _globals['_LISTHISTORYREQUEST']._serialized_end=257
+  _globals['_LISTHISTORYRESPONSE']._serialized_start=259
+  _globals['_LISTHISTORYRESPONSE']._serialized_end=360
+  _globals['_HISTORYEVENT']._serialized_start=363
+  _globals['_HISTORYEVENT']._serialized_end=539
+  _globals['_WATCHREQUEST']._serialized_start=542
+  _globals['_WATCHREQUEST']._serialized_end=738
+  _globals['_WATCHRESPONSE']._serialized_start=741
+  _globals['_WATCHRESPONSE']._serialized_end=911
+  _globals['_CHANGE']._serialized_start=914
+  _globals['_CHANGE']._serialized_end=1241
+  _globals['_REMOVED']._serialized_start=1243
+  _globals['_REMOVED']._serialized_end=1335
+  _globals['_EVENTSERVICE']._serialized_start=1497
+  _globals['_EVENTSERVICE']._serialized_end=1707
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,11 @@ class EventServiceStub:
                 request_serializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchRequest.SerializeToString,
                 response_deserializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.ListHistory = channel.unary_unary(
+                '/buildrunner_parallel.v1.EventService/ListHistory',
+                request_serializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryRequest.SerializeToString,
+                response_deserializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -57,6 +62,14 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHistory(self, request, context):
+        """What happened to one task, one session or one worker, oldest first: kept as
+        long as the session, and for workers as long as ended sessions are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +77,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchRequest.FromString,
                     response_serializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchResponse.SerializeToString,
+            ),
+            'ListHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHistory,
+                    request_deserializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryRequest.FromString,
+                    response_serializer=buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +111,33 @@ class EventService:
             '/buildrunner_parallel.v1.EventService/Watch',
             buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchRequest.SerializeToString,
             buildrunner__parallel_dot_v1_dot_event__service__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/buildrunner_parallel.v1.EventService/ListHistory',
+            buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryRequest.SerializeToString,
+            buildrunner__parallel_dot_v1_dot_event__service__pb2.ListHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

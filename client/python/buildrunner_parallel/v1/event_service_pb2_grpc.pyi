@@ -40,6 +40,10 @@ class EventServiceStub:
     that it saw. A caller who goes on must replace each entity by the one in
     the change.
     """
+    ListHistory: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListHistoryRequest, _event_service_pb2.ListHistoryResponse]
+    """What happened to one task, one session or one worker, oldest first: kept as
+    long as the session, and for workers as long as ended sessions are.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -52,6 +56,10 @@ class EventServiceAsyncStub(EventServiceStub):
     RESOURCE_EXHAUSTED, WATCHER_TOO_SLOW; it comes back with the last revision
     that it saw. A caller who goes on must replace each entity by the one in
     the change.
+    """
+    ListHistory: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListHistoryRequest, _event_service_pb2.ListHistoryResponse]  # type: ignore[assignment]
+    """What happened to one task, one session or one worker, oldest first: kept as
+    long as the session, and for workers as long as ended sessions are.
     """
 
 class EventServiceServicer:
@@ -67,6 +75,15 @@ class EventServiceServicer:
         RESOURCE_EXHAUSTED, WATCHER_TOO_SLOW; it comes back with the last revision
         that it saw. A caller who goes on must replace each entity by the one in
         the change.
+        """
+
+    def ListHistory(
+        self,
+        request: _event_service_pb2.ListHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListHistoryResponse, _abc.Awaitable[_event_service_pb2.ListHistoryResponse]]:
+        """What happened to one task, one session or one worker, oldest first: kept as
+        long as the session, and for workers as long as ended sessions are.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from buildrunner_parallel.v1 import session_service_pb2 as buildrunner__parallel
 from buildrunner_parallel.v1 import types_pb2 as buildrunner__parallel_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*buildrunner_parallel/v1/task_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a-buildrunner_parallel/v1/session_service.proto\x1a#buildrunner_parallel/v1/types.proto\"|\n\x12SubmitTasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\x12\x0c\n\x04seal\x18\x04 \x01(\x08\"}\n\x13SubmitTasksResponse\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\x12\x31\n\x07session\x18\x02 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"z\n\x11SubmitPlanRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32#.buildrunner_parallel.v1.PlanHeader\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\"\x90\x01\n\nPlanHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12=\n\x06\x63reate\x18\x03 \x01(\x0b\x32-.buildrunner_parallel.v1.CreateSessionRequest\x12\x0c\n\x04seal\x18\x04 \x01(\x08\x12\r\n\x05start\x18\x05 \x01(\x08\"[\n\x12SubmitPlanResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"5\n\x0eGetTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\">\n\x0fGetTaskResponse\x12+\n\x04task\x18\x01 \x01(\x0b\x32\x1d.buildrunner_parallel.v1.Task\"\x84\x01\n\x10ListTasksRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x08statuses\x18\x02 \x03(\x0e\x32#.buildrunner_parallel.v1.TaskStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x11ListTasksResponse\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x11\x43\x61ncelTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"H\n\x12\x43\x61ncelTaskResponse\x12\x32\n\x04task\x18\x01 \x01(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\"M\n\x11RetryTasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08task_ids\x18\x03 \x03(\t\"[\n\x12RetryTasksResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"a\n\x13\x45xplainTasksRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"o\n\x14\x45xplainTasksResponse\x12>\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32(.buildrunner_parallel.v1.TaskExplanation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x0fTaskExplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.buildrunner_parallel.v1.TaskStatus\x12,\n\x05waits\x18\x03 \x03(\x0b\x32\x1d.buildrunner_parallel.v1.Wait2\xdd\x05\n\x0bTaskService\x12h\n\x0bSubmitTasks\x12+.buildrunner_parallel.v1.SubmitTasksRequest\x1a,.buildrunner_parallel.v1.SubmitTasksResponse\x12g\n\nSubmitPlan\x12*.buildrunner_parallel.v1.SubmitPlanRequest\x1a+.buildrunner_parallel.v1.SubmitPlanResponse(\x01\x12\\\n\x07GetTask\x12\'.buildrunner_parallel.v1.GetTaskRequest\x1a(.buildrunner_parallel.v1.GetTaskResponse\x12\x62\n\tListTasks\x12).buildrunner_parallel.v1.ListTasksRequest\x1a*.buildrunner_parallel.v1.ListTasksResponse\x12\x65\n\nCancelTask\x12*.buildrunner_parallel.v1.CancelTaskRequest\x1a+.buildrunner_parallel.v1.CancelTaskResponse\x12\x65\n\nRetryTasks\x12*.buildrunner_parallel.v1.RetryTasksRequest\x1a+.buildrunner_parallel.v1.RetryTasksResponse\x12k\n\x0c\x45xplainTasks\x12,.buildrunner_parallel.v1.ExplainTasksRequest\x1a-.buildrunner_parallel.v1.ExplainTasksResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*buildrunner_parallel/v1/task_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a-buildrunner_parallel/v1/session_service.proto\x1a#buildrunner_parallel/v1/types.proto\"\x90\x01\n\x12SubmitTasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\x12\x0c\n\x04seal\x18\x04 \x01(\x08\x12\x12\n\nomit_tasks\x18\x05 \x01(\x08\"}\n\x13SubmitTasksResponse\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\x12\x31\n\x07session\x18\x02 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"z\n\x11SubmitPlanRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32#.buildrunner_parallel.v1.PlanHeader\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\"\x90\x01\n\nPlanHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12=\n\x06\x63reate\x18\x03 \x01(\x0b\x32-.buildrunner_parallel.v1.CreateSessionRequest\x12\x0c\n\x04seal\x18\x04 \x01(\x08\x12\r\n\x05start\x18\x05 \x01(\x08\"[\n\x12SubmitPlanResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"{\n\x12PreviewPlanRequest\x12\x33\n\x06header\x18\x01 \x01(\x0b\x32#.buildrunner_parallel.v1.PlanHeader\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\"\xf5\x01\n\x13PreviewPlanResponse\x12\x12\n\ntask_count\x18\x01 \x01(\x05\x12\x12\n\nneed_count\x18\x02 \x01(\x05\x12\x15\n\rlongest_chain\x18\x03 \x03(\t\x12\x14\n\x0clevel_widths\x18\x04 \x03(\x05\x12\x38\n\tconflicts\x18\x05 \x03(\x0b\x32%.buildrunner_parallel.v1.PlanConflict\x12\x16\n\x0e\x63onflict_count\x18\x06 \x01(\x05\x12\x37\n\x05waits\x18\x07 \x03(\x0b\x32(.buildrunner_parallel.v1.TaskExplanation\"\xa4\x01\n\x0cPlanConflict\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x15\n\rother_task_id\x18\x02 \x01(\t\x12\x32\n\x04path\x18\x03 \x01(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x38\n\nother_path\x18\x04 \x01(\x0b\x32$.buildrunner_parallel.v1.PathRequest\"5\n\x0eGetTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\">\n\x0fGetTaskResponse\x12+\n\x04task\x18\x01 \x01(\x0b\x32\x1d.buildrunner_parallel.v1.Task\"\x84\x01\n\x10ListTasksRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x35\n\x08statuses\x18\x02 \x03(\x0e\x32#.buildrunner_parallel.v1.TaskStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x11ListTasksResponse\x12\x33\n\x05tasks\x18\x01 \x03(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa4\x01\n\x13ListAttemptsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08task_ids\x18\x02 \x03(\t\x12\x16\n\x0esince_revision\x18\x03 \x01(\x03\x12\x14\n\x0comit_results\x18\x04 \x01(\x08\x12\x12\n\nwith_specs\x18\x05 \x01(\x08\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"h\n\x14ListAttemptsResponse\x12\x37\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32%.buildrunner_parallel.v1.EndedAttempt\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x01\n\x0c\x45ndedAttempt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0btask_number\x18\x02 \x01(\x03\x12\x31\n\x07\x61ttempt\x18\x03 \x01(\x0b\x32 .buildrunner_parallel.v1.Attempt\x12/\n\x04spec\x18\x04 \x01(\x0b\x32!.buildrunner_parallel.v1.TaskSpec\"\\\n\x11\x43\x61ncelTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"H\n\x12\x43\x61ncelTaskResponse\x12\x32\n\x04task\x18\x01 \x01(\x0b\x32$.buildrunner_parallel.v1.TaskSummary\"M\n\x11RetryTasksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08task_ids\x18\x03 \x03(\t\"[\n\x12RetryTasksResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"a\n\x13\x45xplainTasksRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"o\n\x14\x45xplainTasksResponse\x12>\n\x0c\x65xplanations\x18\x01 \x03(\x0b\x32(.buildrunner_parallel.v1.TaskExplanation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x01\n\x0fTaskExplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.buildrunner_parallel.v1.TaskStatus\x12,\n\x05waits\x18\x03 \x03(\x0b\x32\x1d.buildrunner_parallel.v1.Wait2\xb6\x07\n\x0bTaskService\x12h\n\x0bSubmitTasks\x12+.buildrunner_parallel.v1.SubmitTasksRequest\x1a,.buildrunner_parallel.v1.SubmitTasksResponse\x12g\n\nSubmitPlan\x12*.buildrunner_parallel.v1.SubmitPlanRequest\x1a+.buildrunner_parallel.v1.SubmitPlanResponse(\x01\x12j\n\x0bPreviewPlan\x12+.buildrunner_parallel.v1.PreviewPlanRequest\x1a,.buildrunner_parallel.v1.PreviewPlanResponse(\x01\x12\\\n\x07GetTask\x12\'.buildrunner_parallel.v1.GetTaskRequest\x1a(.buildrunner_parallel.v1.GetTaskResponse\x12\x62\n\tListTasks\x12).buildrunner_parallel.v1.ListTasksRequest\x1a*.buildrunner_parallel.v1.ListTasksResponse\x12k\n\x0cListAttempts\x12,.buildrunner_parallel.v1.ListAttemptsRequest\x1a-.buildrunner_parallel.v1.ListAttemptsResponse\x12\x65\n\nCancelTask\x12*.buildrunner_parallel.v1.CancelTaskRequest\x1a+.buildrunner_parallel.v1.CancelTaskResponse\x12\x65\n\nRetryTasks\x12*.buildrunner_parallel.v1.RetryTasksRequest\x1a+.buildrunner_parallel.v1.RetryTasksResponse\x12k\n\x0c\x45xplainTasks\x12,.buildrunner_parallel.v1.ExplainTasksRequest\x1a-.buildrunner_parallel.v1.ExplainTasksResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +34,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'buildrunner_parallel.v1.tas
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.buildrunner.parallel.v1P\001Z&buildrunner.dev/parallel/v1;parallelv1'
-  _globals['_SUBMITTASKSREQUEST']._serialized_start=155
-  _globals['_SUBMITTASKSREQUEST']._serialized_end=279
-  _globals['_SUBMITTASKSRESPONSE']._serialized_start=281
-  _globals['_SUBMITTASKSRESPONSE']._serialized_end=406
-  _globals['_SUBMITPLANREQUEST']._serialized_start=408
-  _globals['_SUBMITPLANREQUEST']._serialized_end=530
-  _globals['_PLANHEADER']._serialized_start=533
-  _globals['_PLANHEADER']._serialized_end=677
-  _globals['_SUBMITPLANRESPONSE']._serialized_start=679
-  _globals['_SUBMITPLANRESPONSE']._serialized_end=770
-  _globals['_GETTASKREQUEST']._serialized_start=772
-  _globals['_GETTASKREQUEST']._serialized_end=825
-  _globals['_GETTASKRESPONSE']._serialized_start=827
-  _globals['_GETTASKRESPONSE']._serialized_end=889
-  _globals['_LISTTASKSREQUEST']._serialized_start=892
-  _globals['_LISTTASKSREQUEST']._serialized_end=1024
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1026
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1123
-  _globals['_CANCELTASKREQUEST']._serialized_start=1125
-  _globals['_CANCELTASKREQUEST']._serialized_end=1217
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1219
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1291
-  _globals['_RETRYTASKSREQUEST']._serialized_start=1293
-  _globals['_RETRYTASKSREQUEST']._serialized_end=1370
-  _globals['_RETRYTASKSRESPONSE']._serialized_start=1372
-  _globals['_RETRYTASKSRESPONSE']._serialized_end=1463
-  _globals['_EXPLAINTASKSREQUEST']._serialized_start=1465
-  _globals['_EXPLAINTASKSREQUEST']._serialized_end=1562
-  _globals['_EXPLAINTASKSRESPONSE']._serialized_start=1564
-  _globals['_EXPLAINTASKSRESPONSE']._serialized_end=1675
-  _globals['_TASKEXPLANATION']._serialized_start=1678
-  _globals['_TASKEXPLANATION']._serialized_end=1811
-  _globals['_TASKSERVICE']._serialized_start=1814
-  _globals['_TASKSERVICE']._serialized_end=2547
+  _globals['_SUBMITTASKSREQUEST']._serialized_start=156
+  _globals['_SUBMITTASKSREQUEST']._serialized_end=300
+  _globals['_SUBMITTASKSRESPONSE']._serialized_start=302
+  _globals['_SUBMITTASKSRESPONSE']._serialized_end=427
+  _globals['_SUBMITPLANREQUEST']._serialized_start=429
+  _globals['_SUBMITPLANREQUEST']._serialized_end=551
+  _globals['_PLANHEADER']._serialized_start=554
+  _globals['_PLANHEADER']._serialized_end=698
+  _globals['_SUBMITPLANRESPONSE']._serialized_start=700
+  _globals['_SUBMITPLANRESPONSE']._serialized_end=791
+  _globals['_PREVIEWPLANREQUEST']._serialized_start=793
+  _globals['_PREVIEWPLANREQUEST']._serialized_end=916
+  _globals['_PREVIEWPLANRESPONSE']._serialized_start=919
+  _globals['_PREVIEWPLANRESPONSE']._serialized_end=1164
+  _globals['_PLANCONFLICT']._serialized_start=1167
+  _globals['_PLANCONFLICT']._serialized_end=1331
+  _globals['_GETTASKREQUEST']._serialized_start=1333
+  _globals['_GETTASKREQUEST']._serialized_end=1386
+  _globals['_GETTASKRESPONSE']._serialized_start=1388
+  _globals['_GETTASKRESPONSE']._serialized_end=1450
+  _globals['_LISTTASKSREQUEST']._serialized_start=1453
+  _globals['_LISTTASKSREQUEST']._serialized_end=1585
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1587
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1684
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1687
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1851
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1853
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1957
+  _globals['_ENDEDATTEMPT']._serialized_start=1960
+  _globals['_ENDEDATTEMPT']._serialized_end=2112
+  _globals['_CANCELTASKREQUEST']._serialized_start=2114
+  _globals['_CANCELTASKREQUEST']._serialized_end=2206
+  _globals['_CANCELTASKRESPONSE']._serialized_start=2208
+  _globals['_CANCELTASKRESPONSE']._serialized_end=2280
+  _globals['_RETRYTASKSREQUEST']._serialized_start=2282
+  _globals['_RETRYTASKSREQUEST']._serialized_end=2359
+  _globals['_RETRYTASKSRESPONSE']._serialized_start=2361
+  _globals['_RETRYTASKSRESPONSE']._serialized_end=2452
+  _globals['_EXPLAINTASKSREQUEST']._serialized_start=2454
+  _globals['_EXPLAINTASKSREQUEST']._serialized_end=2551
+  _globals['_EXPLAINTASKSRESPONSE']._serialized_start=2553
+  _globals['_EXPLAINTASKSRESPONSE']._serialized_end=2664
+  _globals['_TASKEXPLANATION']._serialized_start=2667
+  _globals['_TASKEXPLANATION']._serialized_end=2800
+  _globals['_TASKSERVICE']._serialized_start=2803
+  _globals['_TASKSERVICE']._serialized_end=3753
 # @@protoc_insertion_point(module_scope)

@@ -28,10 +28,13 @@ class SubmitTasksRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
+    OMIT_TASKS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_id: _builtins.str
     seal: _builtins.bool
     """Seal the session with this submission."""
+    omit_tasks: _builtins.bool
+    """Leave `tasks` out of the answer: for those who submit many and look later."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskSpec]: ...
     def __init__(
@@ -41,10 +44,11 @@ class SubmitTasksRequest(_message.Message):
         session_id: _builtins.str = ...,
         tasks: _abc.Iterable[_types_pb2.TaskSpec] | None = ...,
         seal: _builtins.bool = ...,
+        omit_tasks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "seal", b"seal", "session_id", b"session_id", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["omit_tasks", b"omit_tasks", "request_id", b"request_id", "seal", b"seal", "session_id", b"session_id", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -59,7 +63,7 @@ class SubmitTasksResponse(_message.Message):
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskSummary]:
         """In the order of the request, as they are once placement has run, so that
-        `worker_id` tells where a task went at once.
+        `worker_id` tells where a task went at once. Empty with `omit_tasks`.
         """
 
     @_builtins.property
@@ -163,6 +167,121 @@ class SubmitPlanResponse(_message.Message):
 Global___SubmitPlanResponse: _TypeAlias = SubmitPlanResponse  # noqa: Y015
 
 @_typing.final
+class PreviewPlanRequest(_message.Message):
+    """As SubmitPlanRequest; only session_id, or create, of the header matters, and
+    with neither the plan is looked at as one of a new session.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___PlanHeader: ...
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskSpec]: ...
+    def __init__(
+        self,
+        *,
+        header: Global___PlanHeader | None = ...,
+        tasks: _abc.Iterable[_types_pb2.TaskSpec] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPlanRequest: _TypeAlias = PreviewPlanRequest  # noqa: Y015
+
+@_typing.final
+class PreviewPlanResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    NEED_COUNT_FIELD_NUMBER: _builtins.int
+    LONGEST_CHAIN_FIELD_NUMBER: _builtins.int
+    LEVEL_WIDTHS_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    CONFLICT_COUNT_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
+    task_count: _builtins.int
+    need_count: _builtins.int
+    """How many needs there are between them."""
+    conflict_count: _builtins.int
+    """How many such pairs there are; counting ends at 1,000,000."""
+    @_builtins.property
+    def longest_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the tasks of the longest chain of needs, first to last."""
+
+    @_builtins.property
+    def level_widths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many tasks are at each distance from the start: the entry at n counts
+        those whose longest chain of needs has n tasks before them.
+        """
+
+    @_builtins.property
+    def conflicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanConflict]:
+        """Pairs of tasks of the plan that cannot run at the same time though neither
+        needs the other, at most 1000, in order of submission.
+        """
+
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskExplanation]:
+        """Tasks whose paths are held, or waited for, at present by others."""
+
+    def __init__(
+        self,
+        *,
+        task_count: _builtins.int = ...,
+        need_count: _builtins.int = ...,
+        longest_chain: _abc.Iterable[_builtins.str] | None = ...,
+        level_widths: _abc.Iterable[_builtins.int] | None = ...,
+        conflicts: _abc.Iterable[Global___PlanConflict] | None = ...,
+        conflict_count: _builtins.int = ...,
+        waits: _abc.Iterable[Global___TaskExplanation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_count", b"conflict_count", "conflicts", b"conflicts", "level_widths", b"level_widths", "longest_chain", b"longest_chain", "need_count", b"need_count", "task_count", b"task_count", "waits", b"waits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPlanResponse: _TypeAlias = PreviewPlanResponse  # noqa: Y015
+
+@_typing.final
+class PlanConflict(_message.Message):
+    """Two tasks of a plan that exclude each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    OTHER_TASK_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    OTHER_PATH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    other_task_id: _builtins.str
+    @_builtins.property
+    def path(self) -> _types_pb2.PathRequest: ...
+    @_builtins.property
+    def other_path(self) -> _types_pb2.PathRequest: ...
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        other_task_id: _builtins.str = ...,
+        path: _types_pb2.PathRequest | None = ...,
+        other_path: _types_pb2.PathRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["other_path", b"other_path", "path", b"path"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_path", b"other_path", "other_task_id", b"other_task_id", "path", b"path", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanConflict: _TypeAlias = PlanConflict  # noqa: Y015
+
+@_typing.final
 class GetTaskRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,6 +377,109 @@ class ListTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class ListAttemptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TASK_IDS_FIELD_NUMBER: _builtins.int
+    SINCE_REVISION_FIELD_NUMBER: _builtins.int
+    OMIT_RESULTS_FIELD_NUMBER: _builtins.int
+    WITH_SPECS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    since_revision: _builtins.int
+    """Only ends with higher revisions."""
+    omit_results: _builtins.bool
+    """Leave the results out."""
+    with_specs: _builtins.bool
+    """Add what each task was told to run."""
+    page_size: _builtins.int
+    """0 means 100; at most 1000. A page may be shorter than asked for, and still
+    not be the last, when results are large.
+    """
+    page_token: _builtins.str
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: of all tasks."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        since_revision: _builtins.int = ...,
+        omit_results: _builtins.bool = ...,
+        with_specs: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["omit_results", b"omit_results", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "since_revision", b"since_revision", "task_ids", b"task_ids", "with_specs", b"with_specs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptsRequest: _TypeAlias = ListAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class ListAttemptsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndedAttempt]: ...
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___EndedAttempt] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAttemptsResponse: _TypeAlias = ListAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class EndedAttempt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_NUMBER_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    task_number: _builtins.int
+    """The task's place in its session, 1 for the first that was submitted."""
+    @_builtins.property
+    def attempt(self) -> _types_pb2.Attempt: ...
+    @_builtins.property
+    def spec(self) -> _types_pb2.TaskSpec:
+        """With `with_specs`."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        task_number: _builtins.int = ...,
+        attempt: _types_pb2.Attempt | None = ...,
+        spec: _types_pb2.TaskSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "spec", b"spec", "task_id", b"task_id", "task_number", b"task_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndedAttempt: _TypeAlias = EndedAttempt  # noqa: Y015
 
 @_typing.final
 class CancelTaskRequest(_message.Message):

@@ -44,6 +44,11 @@ class TaskServiceStub:
                 request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.SubmitPlanRequest.SerializeToString,
                 response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.SubmitPlanResponse.FromString,
                 _registered_method=True)
+        self.PreviewPlan = channel.stream_unary(
+                '/buildrunner_parallel.v1.TaskService/PreviewPlan',
+                request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanRequest.SerializeToString,
+                response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/buildrunner_parallel.v1.TaskService/GetTask',
                 request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
@@ -53,6 +58,11 @@ class TaskServiceStub:
                 '/buildrunner_parallel.v1.TaskService/ListTasks',
                 request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.ListAttempts = channel.unary_unary(
+                '/buildrunner_parallel.v1.TaskService/ListAttempts',
+                request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsRequest.SerializeToString,
+                response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsResponse.FromString,
                 _registered_method=True)
         self.CancelTask = channel.unary_unary(
                 '/buildrunner_parallel.v1.TaskService/CancelTask',
@@ -92,6 +102,14 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewPlan(self, request_iterator, context):
+        """Everything that SubmitPlan would say, without keeping anything: what is
+        wrong with the plan, its shape, and what would wait for whom.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTask(self, request, context):
         """One task with its attempts.
         """
@@ -101,6 +119,14 @@ class TaskServiceServicer:
 
     def ListTasks(self, request, context):
         """Summaries in order of submission.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAttempts(self, request, context):
+        """Ended attempts in the order in which their ends became durable: a job log,
+        and the way to read the results of many tasks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +166,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.SubmitPlanRequest.FromString,
                     response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.SubmitPlanResponse.SerializeToString,
             ),
+            'PreviewPlan': grpc.stream_unary_rpc_method_handler(
+                    servicer.PreviewPlan,
+                    request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanRequest.FromString,
+                    response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanResponse.SerializeToString,
+            ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
                     request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetTaskRequest.FromString,
@@ -149,6 +180,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksRequest.FromString,
                     response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsRequest.FromString,
+                    response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsResponse.SerializeToString,
             ),
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
@@ -231,6 +267,33 @@ class TaskService:
             _registered_method=True)
 
     @staticmethod
+    def PreviewPlan(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/buildrunner_parallel.v1.TaskService/PreviewPlan',
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanRequest.SerializeToString,
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.PreviewPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetTask(request,
             target,
             options=(),
@@ -274,6 +337,33 @@ class TaskService:
             '/buildrunner_parallel.v1.TaskService/ListTasks',
             buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksRequest.SerializeToString,
             buildrunner__parallel_dot_v1_dot_task__service__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/buildrunner_parallel.v1.TaskService/ListAttempts',
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsRequest.SerializeToString,
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.ListAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

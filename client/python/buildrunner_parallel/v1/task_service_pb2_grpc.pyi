@@ -41,10 +41,18 @@ class TaskServiceStub:
     whole is validated and committed in one transaction, together with the
     session's creation, sealing and start where the header asks for them.
     """
+    PreviewPlan: _grpc.StreamUnaryMultiCallable[_task_service_pb2.PreviewPlanRequest, _task_service_pb2.PreviewPlanResponse]
+    """Everything that SubmitPlan would say, without keeping anything: what is
+    wrong with the plan, its shape, and what would wait for whom.
+    """
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]
     """One task with its attempts."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
     """Summaries in order of submission."""
+    ListAttempts: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListAttemptsRequest, _task_service_pb2.ListAttemptsResponse]
+    """Ended attempts in the order in which their ends became durable: a job log,
+    and the way to read the results of many tasks.
+    """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_service_pb2.CancelTaskResponse]
     """Stops one task. Tasks that need it are skipped. No effect on an ended one."""
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.RetryTasksResponse]
@@ -65,10 +73,18 @@ class TaskServiceAsyncStub(TaskServiceStub):
     whole is validated and committed in one transaction, together with the
     session's creation, sealing and start where the header asks for them.
     """
+    PreviewPlan: _aio.StreamUnaryMultiCallable[_task_service_pb2.PreviewPlanRequest, _task_service_pb2.PreviewPlanResponse]  # type: ignore[assignment]
+    """Everything that SubmitPlan would say, without keeping anything: what is
+    wrong with the plan, its shape, and what would wait for whom.
+    """
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """One task with its attempts."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Summaries in order of submission."""
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListAttemptsRequest, _task_service_pb2.ListAttemptsResponse]  # type: ignore[assignment]
+    """Ended attempts in the order in which their ends became durable: a job log,
+    and the way to read the results of many tasks.
+    """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_service_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """Stops one task. Tasks that need it are skipped. No effect on an ended one."""
     RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.RetryTasksResponse]  # type: ignore[assignment]
@@ -97,6 +113,15 @@ class TaskServiceServicer:
         session's creation, sealing and start where the header asks for them.
         """
 
+    def PreviewPlan(
+        self,
+        request_iterator: _MaybeAsyncIterator[_task_service_pb2.PreviewPlanRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.PreviewPlanResponse, _abc.Awaitable[_task_service_pb2.PreviewPlanResponse]]:
+        """Everything that SubmitPlan would say, without keeping anything: what is
+        wrong with the plan, its shape, and what would wait for whom.
+        """
+
     def GetTask(
         self,
         request: _task_service_pb2.GetTaskRequest,
@@ -110,6 +135,15 @@ class TaskServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTasksResponse, _abc.Awaitable[_task_service_pb2.ListTasksResponse]]:
         """Summaries in order of submission."""
+
+    def ListAttempts(
+        self,
+        request: _task_service_pb2.ListAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ListAttemptsResponse, _abc.Awaitable[_task_service_pb2.ListAttemptsResponse]]:
+        """Ended attempts in the order in which their ends became durable: a job log,
+        and the way to read the results of many tasks.
+        """
 
     def CancelTask(
         self,

@@ -295,6 +295,10 @@ class _WaitKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitKind.Val
     """The session runs as many tasks as it may."""
     WAIT_KIND_LOCK_DELAY: _WaitKind.ValueType  # 8
     """Its last worker was lost; the lock delay runs until `until`."""
+    WAIT_KIND_SHARE: _WaitKind.ValueType  # 9
+    """Slots are there, but it is another session's turn: `names` are the ids of
+    the sessions whose tasks go first.
+    """
 
 class WaitKind(_WaitKind, metaclass=_WaitKindEnumTypeWrapper):
     """Why a task that is not over is not running."""
@@ -316,6 +320,10 @@ WAIT_KIND_MAX_PARALLEL: WaitKind.ValueType  # 7
 """The session runs as many tasks as it may."""
 WAIT_KIND_LOCK_DELAY: WaitKind.ValueType  # 8
 """Its last worker was lost; the lock delay runs until `until`."""
+WAIT_KIND_SHARE: WaitKind.ValueType  # 9
+"""Slots are there, but it is another session's turn: `names` are the ids of
+the sessions whose tasks go first.
+"""
 Global___WaitKind: _TypeAlias = WaitKind  # noqa: Y015
 
 class _WorkerStatus:
@@ -1009,6 +1017,9 @@ class Attempt(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     MODIFIED_FILES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    ASSIGNED_REVISION_FIELD_NUMBER: _builtins.int
+    STARTED_REVISION_FIELD_NUMBER: _builtins.int
+    ENDED_REVISION_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     number: _builtins.int
     """1 for the first."""
@@ -1032,6 +1043,12 @@ class Attempt(_message.Message):
     output_dropped_bytes: _builtins.int
     """Bytes that fell out of the middle because of the cap."""
     slot: _builtins.int
+    assigned_revision: _builtins.int
+    """Revisions of the commits that recorded its assignment, start and end; 0
+    for what has not happened.
+    """
+    started_revision: _builtins.int
+    ended_revision: _builtins.int
     @_builtins.property
     def result(self) -> Global___Payload: ...
     @_builtins.property
@@ -1073,10 +1090,13 @@ class Attempt(_message.Message):
         slot: _builtins.int = ...,
         modified_files: _abc.Iterable[_builtins.str] | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        assigned_revision: _builtins.int = ...,
+        started_revision: _builtins.int = ...,
+        ended_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "result", b"result", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "attempt_id", b"attempt_id", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "host", b"host", "modified_files", b"modified_files", "number", b"number", "outcome", b"outcome", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at", b"started_at", "usage", b"usage", "warnings", b"warnings", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "assigned_revision", b"assigned_revision", "attempt_id", b"attempt_id", "ended_at", b"ended_at", "ended_revision", b"ended_revision", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "host", b"host", "modified_files", b"modified_files", "number", b"number", "outcome", b"outcome", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at", b"started_at", "started_revision", b"started_revision", "usage", b"usage", "warnings", b"warnings", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
