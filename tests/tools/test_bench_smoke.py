@@ -16,16 +16,19 @@ import pytest
 from tools.bench.builds import measure_build
 from tools.bench.commands import measure_commands
 from tools.bench.figures import Figure, Report, RowError, share
+from tools.bench.fleet import measure_fleet
 from tools.bench.latency import measure_latency
 from tools.bench.ledger import Counts, check_counts, read_counts
 from tools.bench.memory import measure_memory
+from tools.bench.peers import measure_peers
 from tools.bench.sizes import Sizes
 from tools.bench.terminal import measure_command_line
 from tools.bench.throughput import measure_credit_one, measure_throughput
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TINY = Sizes(
-    rounds=1, noop=30, credit_one=10, commands=10, latency=3, queued=50, startups=1, sources=2
+    rounds=1, noop=30, credit_one=10, commands=10, latency=3, queued=50, startups=1, sources=2, fleet=3,
+    fleet_seconds=0.1
 )  # fmt: skip
 
 pytestmark = pytest.mark.e2e
@@ -53,6 +56,17 @@ def test_single_tasks_are_followed_to_their_end(nothing_left) -> None:
 def test_queued_tasks_are_there_again_after_a_restart(nothing_left) -> None:
     memory, start = measure_memory(TINY)
     assert "50 tasks" in memory.note and start.value > 0
+
+
+def test_the_same_work_is_given_to_other_programs(nothing_left) -> None:
+    figures = measure_peers(TINY)
+    assert {"true by xargs -P2", "true by subprocess.run in 2 threads"} <= {one.what for one in figures}
+    assert all(one.value > 0 and one.percent is None for one in figures)
+
+
+def test_idle_workers_are_all_connected_while_they_are_measured(nothing_left) -> None:
+    memory, processor = measure_fleet(TINY)
+    assert "3 connected" in memory.what and "3 idle" in processor.what and processor.value >= 0
 
 
 def test_the_command_line_is_timed_against_a_running_coordinator(nothing_left) -> None:

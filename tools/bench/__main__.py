@@ -20,8 +20,10 @@ sys.path[:1] = [str(PROJECT), str(PROJECT / "client" / "python"), str(PROJECT / 
 from tools.bench.builds import measure_build  # noqa: E402
 from tools.bench.commands import measure_commands  # noqa: E402
 from tools.bench.figures import Report  # noqa: E402
+from tools.bench.fleet import measure_fleet  # noqa: E402
 from tools.bench.latency import measure_latency  # noqa: E402
 from tools.bench.memory import measure_memory  # noqa: E402
+from tools.bench.peers import measure_peers, table  # noqa: E402
 from tools.bench.sizes import Sizes  # noqa: E402
 from tools.bench.terminal import measure_command_line  # noqa: E402
 from tools.bench.throughput import measure_credit_one, measure_throughput  # noqa: E402
@@ -32,8 +34,10 @@ ROWS = {
     "true": measure_commands,
     "latency": measure_latency,
     "memory": measure_memory,
+    "fleet": measure_fleet,
     "cli": measure_command_line,
     "build": measure_build,
+    "peers": measure_peers,
 }
 
 
@@ -42,7 +46,7 @@ def main() -> int:
     arguments = parse()
     signal.signal(signal.SIGTERM, end_in_order)
     sizes = Sizes.quick() if arguments.quick else Sizes.usual(arguments.seconds, arguments.rounds)
-    sizes = sizes._replace(profile=arguments.profile)
+    sizes = sizes._replace(profile=arguments.profile, queued=arguments.queued or sizes.queued)
     report = Report()
     try:
         for name in arguments.rows:
@@ -52,6 +56,8 @@ def main() -> int:
         return 130
     finally:
         report.finish(arguments.json)
+    print("\npeers, measured on another day on a machine of this kind (xargs -P2 true: 1,900/s there):")
+    print("\n".join(table()))
     return 1 if report.failures else 0
 
 
@@ -64,6 +70,7 @@ def parse() -> argparse.Namespace:
     add("--rows", type=row_names, default=list(ROWS), metavar="A,B", help=f"some of {','.join(ROWS)}")
     add("--seconds", type=float, default=2.0, metavar="S", help="how long a round takes at the target")
     add("--rounds", type=int, default=3, metavar="N", help="rounds of which the median is taken")
+    add("--queued", type=int, metavar="N", help="tasks of the memory row, up to a million or more")
     add("--json", type=Path, metavar="FILE", help="write the figures there too")
     add(
         "--profile",

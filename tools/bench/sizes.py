@@ -16,6 +16,8 @@ class Sizes(NamedTuple):
     queued: int
     startups: int
     sources: int
+    fleet: int
+    fleet_seconds: float
     profile: str | None = None
     """Which process is sampled, if any."""
 
@@ -31,6 +33,8 @@ class Sizes(NamedTuple):
             queued=100_000,
             startups=15,
             sources=40,
+            fleet=5_000,
+            fleet_seconds=20.0,
         )
 
     @classmethod
@@ -45,4 +49,6 @@ class Sizes(NamedTuple):
             queued=20_000,
             startups=5,
             sources=8,
+            fleet=500,
+            fleet_seconds=5.0,
         )
