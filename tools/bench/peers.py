@@ -55,7 +55,10 @@ def measure_peers(sizes: Sizes) -> list[Figure]:
 
 
 def available() -> dict[str, Callable[[int], float]]:
-    ways = {"xargs -P2": by_xargs, "subprocess.run in 2 threads": by_threads}
+    ways: dict[str, Callable[[int], float]] = {
+        "xargs -P2": by_xargs,
+        "subprocess.run in 2 threads": by_threads,
+    }
     if shutil.which("make"):
         ways["make -j2"] = by_make
     if is_gnu_parallel():
