@@ -27,6 +27,7 @@ EXIT_UNUSABLE = 78
 """State directory or database cannot be used: newer, damaged, read-only, no directory."""
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNITS_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _EXITS = (
@@ -62,6 +63,14 @@ def parse_duration_ms(text: str) -> int:
     if len(parts) > 1 and not all(unit for _, unit in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 10s, 500ms or 1h30m")
     return round(sum(float(number) * _UNITS_MS[unit or "s"] for number, unit in parts))
+
+
+def parse_size(text: str) -> int:
+    """Bytes in `65536`, `64K`, `8M` or `1G`, powers of 1024. Raises argparse.ArgumentTypeError."""
+    found = re.fullmatch(r"(\d{1,15})([kmg]?)(?:i?b)?", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 65536, 64K, 8M or 1G")
+    return int(found[1]) * _UNITS_BYTES[found[2]]
 
 
 def parse_address(text: str) -> str:
@@ -122,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--check-invariants", action="store_true", help="recount all state after every batch (slow)")
     add("--plan-tasks", type=_positive, default=1_000_000, metavar="N", help="most tasks of one plan")
     add("--plan-bytes", type=_positive, default=1 << 30, metavar="N", help="most bytes of one plan")
+    add("--output-head", type=parse_size, metavar="SIZE",
+        help="kept of the beginning of what an attempt prints (default 8M; both 0: everything)")  # fmt: skip
+    add("--output-tail", type=parse_size, metavar="SIZE", help="... and of its end (default 2M)")
     _add_intervals(parser)
     return parser
 
@@ -163,6 +175,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         stop_after_ms=lease * 14 // 15 if given.stop_after is None else given.stop_after,
         kill_after_ms=lease + delay * 3 // 5 if given.kill_after is None else given.kill_after,
         retention_ms=usual.retention_ms if given.retention is None else given.retention,
+        output_head_bytes=usual.output_head_bytes if given.output_head is None else given.output_head,
+        output_tail_bytes=usual.output_tail_bytes if given.output_tail is None else given.output_tail,
     )
 
 

@@ -19,6 +19,8 @@ from buildrunner_parallel.records import (
     CoordinatorInfo,
     Outcome,
     Payload,
+    PlanPreview,
+    Pool,
     ResourceUsage,
     Session,
     SessionStatus,
@@ -60,7 +62,8 @@ class FakeFeed:
         return item
 
     def __iter__(self):
-        return iter(self.events)
+        while (event := self.poll()) is not None:
+            yield event
 
     def close(self):
         self.closed = True
@@ -73,11 +76,15 @@ class FakeClient:
     sessions: list = field(default_factory=list)
     tasks: list = field(default_factory=list)
     workers: list = field(default_factory=list)
+    pools: list = field(default_factory=list)
     full_tasks: dict = field(default_factory=dict)
     outputs: list = field(default_factory=list)
     explanations: list = field(default_factory=list)
+    ended_attempts: list = field(default_factory=list)
+    history: list = field(default_factory=list)
     events: list = field(default_factory=list)
     totals: Summary = field(default_factory=Summary)
+    preview: PlanPreview = field(default_factory=PlanPreview)
     calls: list = field(default_factory=list)
     failing: dict = field(default_factory=dict)
     has_state: bool = True
@@ -146,9 +153,13 @@ class FakeClient:
         self._call("start_session", session_id)
         return self._change(session_id, SessionStatus.RUNNING)
 
-    def submit_plan(self, tasks, *, create, seal, start):
+    def submit_plan(self, tasks, *, session_id="", create=None, seal=True, start=True):
         specs = list(tasks)
-        self._call("submit_plan", specs, create=create, seal=seal, start=start)
+        self._call("submit_plan", specs, session_id=session_id, create=create, seal=seal, start=start)
+        if session_id:
+            session = self.get_session(session_id)
+            self.tasks += [TaskSummary(session.session_id, spec.task_id) for spec in specs]
+            return session, len(specs)
         made = Session(
             "c0ffee01",
             create["name"],
@@ -159,10 +170,24 @@ class FakeClient:
         self.sessions.insert(0, made)
         return made, len(specs)
 
-    def submit_tasks(self, session_id, tasks, *, seal=False):
+    def preview_plan(self, tasks, *, session_id=""):
+        self._call("preview_plan", list(tasks), session_id=session_id)
+        return self.preview
+
+    def submit_tasks(self, session_id, tasks, *, seal=False, omit_tasks=False):
         session, specs = self.get_session(session_id), list(tasks)
-        self._call("submit_tasks", session_id, specs, seal=seal)
+        self._call("submit_tasks", session_id, specs, seal=seal, omit_tasks=omit_tasks)
+        if omit_tasks:
+            counts = replace(session.counts, queued=session.counts.queued + len(specs))
+            self.sessions = [replace(s, counts=counts) if s is session else s for s in self.sessions]
+            return []
         return [TaskSummary(session.session_id, spec.task_id or "made-up") for spec in specs]
+
+    def iter_tasks(self, session_id, *, statuses=(), limit=None):
+        yield from self.list_tasks(session_id, statuses=statuses, limit=limit)
+
+    def close(self):
+        self._call("close")
 
     def list_tasks(self, session_id, *, statuses=(), limit=None):
         self._call("list_tasks", session_id, statuses=statuses, limit=limit)
@@ -171,6 +196,7 @@ class FakeClient:
         ][:limit]
 
     def get_task(self, session_id, task_id):
+        self._call("get_task", session_id, task_id)
         session = self.get_session(session_id)
         if task_id not in self.full_tasks:
             raise NotFoundError(f"No task {task_id} in session {session.session_id}.")
@@ -193,9 +219,50 @@ class FakeClient:
         self._call("wait_task", session_id, task_id, timeout_s=timeout_s)
         return self.get_task(session_id, task_id)
 
+    def retry_tasks(self, session_id, task_ids=()):
+        self._call("retry_tasks", session_id, tuple(task_ids))
+        tally = self.get_session(session_id).counts
+        return self._change(session_id, SessionStatus.RUNNING), len(task_ids) or (
+            tally.failed + tally.skipped + tally.cancelled
+        )
+
+    def delete_sessions(self, *, older_than_s=0, session_ids=(), dry_run=False):
+        self._call("delete_sessions", older_than_s=older_than_s, session_ids=session_ids, dry_run=dry_run)
+        return [s for s in self.sessions if s.is_over and (not session_ids or s.session_id in session_ids)]
+
+    def iter_attempts(self, session_id, *, with_results=True, with_specs=False):
+        self._call("iter_attempts", session_id, with_results=with_results, with_specs=with_specs)
+        yield from self.ended_attempts
+
+    def iter_history(self, session_id="", task_id="", *, worker_id="", limit=None):
+        self._call("iter_history", session_id, task_id, worker_id=worker_id, limit=limit)
+        yield from self.history[:limit]
+
+    def get_worker(self, worker_id):
+        self._call("get_worker", worker_id)
+        for worker in self.workers:
+            if worker.worker_id.startswith(worker_id):
+                return worker
+        raise NotFoundError(f"No worker {worker_id}.")
+
     def list_workers(self, *, statuses=(), limit=None):
         self._call("list_workers", statuses=statuses, limit=limit)
         return [w for w in self.workers if not statuses or w.status in statuses][:limit]
+
+    def drain_worker(self, worker_id, *, reason=""):
+        self._call("drain_worker", worker_id)
+        drained = replace(self.get_worker(worker_id), draining=True)
+        self.workers = [drained if w.worker_id == drained.worker_id else w for w in self.workers]
+        return drained
+
+    def list_pools(self):
+        self._call("list_pools")
+        return self.pools
+
+    def set_pool(self, wanted, *, session_id="", slots=1, labels=(), handler_modules=()):
+        self._call("set_pool", wanted, session_id=session_id, slots=slots, labels=list(labels),
+                   handler_modules=list(handler_modules))  # fmt: skip
+        return Pool(session_id, "", wanted, slots, tuple(labels), tuple(handler_modules))
 
     def explain_tasks(self, session_id, task_id="", *, limit=None):
         self._call("explain_tasks", session_id, task_id, limit=limit)

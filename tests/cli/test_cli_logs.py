@@ -19,7 +19,7 @@ def outputs(build):
 
 def test_a_pipe_gets_the_bytes(outputs, br):
     assert br("logs", "last").stdout_bytes == (
-        b"\x1b[31mred\x1b[0m line\nrest[... 5 bytes left out here ...]\n\xffx\n"
+        b"\x1b[31mred\x1b[0m line\nrest\n[... 5 bytes left out here ...]\n\xffx\n"
     )
 
 
@@ -27,19 +27,19 @@ def test_a_terminal_gets_lines_under_headings(outputs, terminal):
     assert terminal("logs", "last").stdout.splitlines() == [
         "==> unit (attempt 1) <==",
         "red line",
+        "rest",
         "==> docs (attempt 2) <==",
         "[... 5 bytes left out here ...]",
         "\ufffdx",
-        "rest",
     ]
 
 
 def test_tags_begin_every_line(outputs, br):
     assert br("logs", "last", "--tag").stdout.splitlines() == [
         "unit\tred line",
+        "unit\trest",
         "docs\t[... 5 bytes left out here ...]",
         "docs\t\ufffdx",
-        "unit\trest",
     ]
 
 

@@ -25,7 +25,7 @@ def test_serve_becomes_the_coordinator(br, became, tmp_path):
     ((path, arguments, environment),) = became
     assert path == sys.executable
     assert arguments == [
-        sys.executable, "-m", "buildrunner_coordinator", "--data", str(tmp_path / "state"),
+        sys.executable, "-P", "-m", "buildrunner_coordinator", "--data", str(tmp_path / "state"),
         "--listen", "127.0.0.1:7000", "--some-later-option", "x",
     ]  # fmt: skip
     assert "client/python" in environment["PYTHONPATH"] or "site-packages" in stopping.__file__
@@ -34,7 +34,7 @@ def test_serve_becomes_the_coordinator(br, became, tmp_path):
 def test_serve_keeps_its_state_with_the_workspace(br, became, tmp_path, monkeypatch):
     monkeypatch.delenv("BR_STATE_DIR", raising=False)
     br("serve")
-    assert became[0][1][3:] == ["--data", str(tmp_path / ".buildrunner")]
+    assert became[0][1][4:] == ["--data", str(tmp_path / ".buildrunner")]
 
 
 def test_worker_becomes_a_worker_of_the_coordinator(build, br, became, tmp_path):
@@ -44,7 +44,7 @@ def test_worker_becomes_a_worker_of_the_coordinator(build, br, became, tmp_path)
     build.workspace = SimpleNamespace(state_dir=state, worktree=tmp_path)
     br("worker", "--slots", "2", "--label", "gpu", "--handlers", "my.module", "--session", "a3f2")
     assert became[0][1][1:] == [
-        "-m", "buildrunner_parallel.worker", "--coordinator", "unix:/run/br.sock", "--slots", "2",
+        "-P", "-m", "buildrunner_parallel.worker", "--coordinator", "unix:/run/br.sock", "--slots", "2",
         "--token-file", str(state / "token"), "--label", "gpu", "--handlers", "my.module",
         "--session", "a3f2e1d9", "--state-dir", str(state),
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_worker_becomes_a_worker_of_the_coordinator(build, br, became, tmp_path)
 def test_a_remote_worker_gets_no_local_state(build, br, became, tmp_path):
     build.workspace = SimpleNamespace(state_dir=tmp_path, worktree=tmp_path)
     br("worker", "--coordinator", "127.0.0.1:7000", "--token-file", tmp_path / "t")
-    assert became[0][1][3:] == [
+    assert became[0][1][4:] == [
         "--coordinator", "unix:/run/br.sock", "--slots", "1", "--token-file", str(tmp_path / "t"),
     ]  # fmt: skip
 

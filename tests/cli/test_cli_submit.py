@@ -91,8 +91,8 @@ def test_a_handler_gets_its_payload(build, br, tmp_path):
 def test_a_plan_adds_many_and_does_not_seal(build, br, tmp_path):
     (tmp_path / "more.yaml").write_text("tasks: [{id: a, run: x}, {id: b, run: y}]")
     assert br("submit", "a3f2", "--plan", "more.yaml").stdout == "2 tasks submitted to session a3f2e1d9\n"
-    (call,) = [call for call in build.calls if call[0] == "submit_tasks"]
-    assert call[3] == {}
+    (call,) = [call for call in build.calls if call[0] == "submit_plan"]
+    assert call[2] == {"session_id": "a3f2"}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from buildrunner_parallel.v1 import (
     worker_service_pb2_grpc,
 )
 
-STREAMING_REQUESTS = {"SubmitPlan"}
+STREAMING_REQUESTS = {"SubmitPlan", "PreviewPlan"}
 
 
 class ScriptedCoordinator:

@@ -24,6 +24,7 @@ EXIT_CODES = {
     errors.UnreachableError: 3,
     errors.NoStateError: 3,
     errors.CoordinatorStartError: 3,
+    errors.TaskFailedError: 6,
     errors.DeadlineError: 124,
 }
 

@@ -57,9 +57,9 @@ class Stage:
 
     def restart(self) -> None:
         """The coordinator dies and comes back with what is stored."""
-        snapshot = self.core.snapshot()
-        self.core = Core.load(snapshot, self.settings, self.now)
-        assert self.core.snapshot() == snapshot
+        before = self.core.snapshot()
+        self.core = Core.load(self.core.snapshot(), self.settings, self.now)
+        assert self.core.snapshot() == before
         self.sent = []
 
     def take(self) -> list[tuple[str, Send]]:

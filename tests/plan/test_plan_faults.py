@@ -71,6 +71,10 @@ ONE = "name: x\ntasks:\n  - id: a\n    run: x\n"
             'number of seconds, found the text "soon"',
         ),
         (
+            ONE + "    timeout: 400d\n",
+            ':5: T.timeout: expected a duration of at most 366 days, found the text "400d"',
+        ),
+        (
             ONE + "    timeout: 0\n",
             ":5: T.timeout: expected a duration of more than nothing, found the number 0",
         ),
@@ -190,7 +194,7 @@ def test_json_faults_have_their_line(refusal, text, line):
 def test_toml_faults_say_where(refusal):
     assert refusal("tasks = [", "toml")[0].startswith("plan.toml: not valid TOML: ")
     assert refusal("[[tasks]]\nrun=1", "toml") == [
-        "plan.toml: tasks[0].run: expected text (put it in quotes), found the number 1"
+        "plan.toml:2: tasks[0].run: expected text (put it in quotes), found the number 1"
     ]
     assert "found a date" in refusal("[[tasks]]\nrun=1979-05-27", "toml")[0]
 

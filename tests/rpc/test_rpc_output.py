@@ -124,16 +124,58 @@ async def test_a_report_whose_output_is_missing_is_not_accepted(run):
     assert (ack.disposition, ack.output_offset) == (4, 0)
 
 
-async def test_a_session_is_read_in_the_order_of_its_tasks_ends_and_followed_to_its_own(run):
+async def test_a_session_is_read_in_the_order_of_its_tasks_ends(run):
     await run.write("a", 0, b"A")
     await run.write("b", 0, b"B")
-    call = run.open(follow=True)
     await run.finish("b", output_bytes=1, ended_at_us=10)
-    assert (await asyncio.wait_for(call.read(), 20)).chunk.data == b"B"
     assert await run.read() == [("b", b"B"), ("a", b"A")]
-    await run.finish("a", output_bytes=1, ended_at_us=20)
-    assert (await asyncio.wait_for(call.read(), 20)).chunk.data == b"A"
+
+
+async def test_a_session_is_followed_as_its_tasks_write_to_its_own_end(run):
+    call = run.open(follow=True)
+    for task_id, offset, data in (("a", 0, b"1"), ("b", 0, b"2"), ("a", 1, b"3")):
+        await run.write(task_id, offset, data)
+        assert await piece_of(call) == (task_id, 1, data, False)
+    await run.finish("b", output_bytes=1)
+    assert await piece_of(call) == ("b", 1, b"", True)
+    await run.finish("a", output_bytes=2)
+    assert await piece_of(call) == ("a", 1, b"", True)
     assert await asyncio.wait_for(call.read(), 20) is grpc.aio.EOF
+
+
+async def test_who_follows_a_session_later_gets_first_what_ended_before(run):
+    await run.write("a", 0, b"A")
+    await run.write("b", 0, b"B")
+    await run.finish("b", output_bytes=1)
+    call = run.open(follow=True)
+    assert [await piece_of(call) for _ in range(2)] == [("b", 1, b"B", False), ("a", 1, b"A", False)]
+    await run.finish("a", output_bytes=1)
+    assert await piece_of(call) == ("a", 1, b"", True)
+    assert await asyncio.wait_for(call.read(), 20) is grpc.aio.EOF
+
+
+async def test_a_followed_session_has_every_attempt_of_a_task_that_is_tried_again(coordinator, make):
+    session = await coordinator.running_session()
+    one = Run(coordinator, make, session, await coordinator.connect())
+    retry = types.RetryPolicy(max_retries=1, backoff_ms=1)
+    await coordinator.submit(session.session_id, make.task("r", retry=retry), seal=True)
+    await one.take(1)
+    call = one.open(follow=True)
+    await one.write("r", 0, b"first")
+    assert await piece_of(call) == ("r", 1, b"first", False)
+    await one.finish("r", outcome=types.OUTCOME_FAILED, exit_code=1, output_bytes=5)
+    assert await piece_of(call) == ("r", 1, b"", True)
+    await one.take(1)
+    await one.write("r", 0, b"again")
+    assert await piece_of(call) == ("r", 2, b"again", False)
+    await one.finish("r", output_bytes=5)
+    assert await piece_of(call) == ("r", 2, b"", True)
+    assert await asyncio.wait_for(call.read(), 20) is grpc.aio.EOF
+
+
+async def test_a_carriage_return_ends_no_line(run):
+    await run.write("a", 0, b"zero\n 10 %\r 20 %\rdone\n")
+    assert await run.read("a", tail_lines=1) == [("a", b" 10 %\r 20 %\rdone\n")]
 
 
 async def test_one_attempt_can_be_chosen(run):
@@ -165,3 +207,8 @@ async def test_a_task_that_is_not_there_has_no_output(run):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await run.read("nope")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def piece_of(call) -> tuple[str, int, bytes, bool]:
+    piece = await asyncio.wait_for(call.read(), 20)
+    return piece.task_id, piece.attempt, piece.chunk.data, piece.attempt_ended

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain import waits
+from buildrunner_coordinator.domain import explaining
 from buildrunner_coordinator.domain.model import Driver, Kinds, SessionStatus, WorkerStatus
 from tests.sim.plans import HANDLER, LABELS
 from tests.sim.schedule import SECOND
@@ -92,10 +92,11 @@ class Calm:
         core = self._world.coordinator.core
         left: list[Any] = []
         about: list[str] = []
-        for mine in core.tasks.values():
+        for session_id, mine in core.tasks.items():
+            explainer = explaining.Explainer(core, core.sessions[session_id])
             for task in mine.values():
                 left.append(
-                    (task.task_id, task.status.value, [wait.message for wait in waits.explain(core, task)])
+                    (task.task_id, task.status.value, [wait.message for wait in explainer.explain(task)])
                 )
                 about.append(task.task_id)
         open_sessions = [s.session_id for s in core.sessions.values() if not s.is_over]

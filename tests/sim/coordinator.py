@@ -21,6 +21,7 @@ from buildrunner_coordinator.engine.engine import STALL_US
 from buildrunner_coordinator.engine.feed import Feed
 from buildrunner_coordinator.engine.outbox import Outbox, Outboxes
 from buildrunner_coordinator.store.memory import MemoryRows
+from tests.sim.fairness import Fairness
 from tests.sim.network import Pipe
 from tests.sim.records import Records
 from tests.sim.schedule import MS, SECOND
@@ -150,6 +151,7 @@ class Coordinator:
         self.clock = CoreClock(meta.last_us, wall=world.wall_us, monotonic=lambda: world.schedule.now_us)
         self.core = Core.load(self.rows.snapshot(), world.settings, self.clock.now())
         world.hooks.loaded(self.core)
+        self.fairness = Fairness(self.core)
         check(self.core)
         self.records.check_promises()
         self.outboxes = Outboxes()
@@ -235,6 +237,7 @@ class Coordinator:
         stalled_us, self._stalled_us = self._stalled_us, 0
         batch = run_batch(self.core, items, self.clock.now(), stalled_us)
         check(self.core)
+        self.fairness.look()
         self.world.note_batch(batch)
         self.world.hooks.applied(self, batch)
         if batch.has_changes:

@@ -50,12 +50,13 @@ def freeze_worker(world: World, rng: random.Random) -> None:
 
 
 def kill_worker(world: World, rng: random.Random) -> None:
-    """Its supervisor cleans up within 3 s and a keeper may tell; or its machine is cut off."""
+    """Its supervisor cleans up within the lock delay and a keeper may tell; or its machine is cut off."""
     worker = _pick(world, rng)
     if worker is None:
         return
     cut_off = rng.random() < 0.3
-    linger_us = 3600 * SECOND if cut_off else rng.choice((0, rng.randrange(1, 3 * SECOND)))
+    within_us = min(3 * SECOND, world.settings.lock_delay_ms * MS)
+    linger_us = 3600 * SECOND if cut_off else rng.choice((0, rng.randrange(1, within_us)))
     worker.kill(linger_us)
     if not cut_off and rng.random() < 0.7:
         world.schedule.after(rng.randrange(10 * MS, 5 * SECOND), _report_death, world, worker)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from buildrunner_coordinator.domain import attempts, endings, placement, reports, waiting, workers
+from buildrunner_coordinator.domain import attempts, endings, placement, reports, reserving, waiting, workers
+from buildrunner_coordinator.domain.locks import HELD, LockTable
 from buildrunner_coordinator.domain.model import Outcome, Time
 from tests.sim.hooks import Hooks
 
@@ -185,6 +186,39 @@ class DoubleEnd(_Patched):
         self._over[task.session_id] = task
 
 
+class SharesForgotten(_Patched):
+    """The oldest session is served first, as long as it has anything."""
+
+    def patches(self) -> list[Any]:
+        return [patch.object(placement._Desk, "turn", self._turn)]
+
+    @staticmethod
+    def _turn(desk: Any, core: Core, _original: Any = placement._Desk.turn) -> Any:
+        turn = _original(desk, core)
+        return turn if turn is None else (turn[0], 0, *turn[2:])
+
+
+class WaitersPassed(_Patched):
+    """Paths are given to whoever finds them free, whoever asked before."""
+
+    def patches(self) -> list[Any]:
+        return [patch.object(LockTable, "blockers", self._blockers)]
+
+    @staticmethod
+    def _blockers(
+        table: Any, requests: Any, ticket: int, owner: str = "", _original: Any = LockTable.blockers
+    ) -> Any:
+        return [one for one in _original(table, requests, ticket, owner) if one.ticket == HELD]
+
+
+class NoRoomKept(_Patched):
+    """Tasks of several slots wait until room for them is there by chance."""
+
+    def patches(self) -> list[Any]:
+        return [patch.object(reserving, "keep_room", lambda *_: ""),
+                patch.object(reserving, "is_aged", lambda *_: False)]  # fmt: skip
+
+
 PLANTS: Final[dict[str, Callable[[], Hooks]]] = {
     "acknowledge-before-commit": AcknowledgeBeforeCommit,
     "forgotten-row": ForgottenRow,
@@ -197,4 +231,7 @@ PLANTS: Final[dict[str, Callable[[], Hooks]]] = {
     "requests-forgotten": RequestsForgotten,
     "lease-once-looked": LeaseOnceLooked,
     "double-end": DoubleEnd,
+    "shares-forgotten": SharesForgotten,
+    "waiters-passed": WaitersPassed,
+    "no-room-kept": NoRoomKept,
 }

@@ -12,6 +12,7 @@ from tests.sim import faults
 from tests.sim.calm import Calm
 from tests.sim.clients import Clients
 from tests.sim.coordinator import Coordinator
+from tests.sim.histories import check_histories
 from tests.sim.hooks import Hooks
 from tests.sim.network import delay_us
 from tests.sim.plans import PlanBook
@@ -36,7 +37,7 @@ _DAY_MS = 86_400_000
 SLOW = Settings(offline_ttl_ms=120_000, retention_ms=60_000, request_ttl_ms=_DAY_MS)
 QUICK = Settings(heartbeat_interval_ms=2_000, lease_ms=6_000, lock_delay_ms=2_000,
                  stop_after_ms=5_600, kill_after_ms=7_200, offline_ttl_ms=20_000, retention_ms=0,
-                 request_ttl_ms=_DAY_MS)  # fmt: skip
+                 request_ttl_ms=_DAY_MS, lock_age_ms=3_000, slot_age_ms=100)  # fmt: skip
 
 
 class World:
@@ -80,6 +81,7 @@ class World:
             if not self.schedule.step():
                 raise AssertionError("nothing is left to happen, and the run is not over")
         self.records.check_promises()
+        check_histories(self.coordinator.rows)
         self.coordinator.watching.compare(self.coordinator.core)
 
     def _act(self, index: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
+    EventRow,
     LapseRow,
     OutputRow,
     PoolRow,
@@ -55,6 +56,11 @@ def attempt(session_id: str, task_id: str, number: int, **values: Any) -> Attemp
     return filled(AttemptRow, session_id=session_id, task_id=task_id, number=number, **values)
 
 
+def event(revision: int, number: int, **values: Any) -> EventRow:
+    named = {"session_id": "", "task_id": "", "worker_id": "", "attempt": 0}
+    return filled(EventRow, revision=revision, number=number, **{**named, **values})
+
+
 def piece(session_id: str, task_id: str, offset: int, data: bytes, number: int = 1) -> OutputRow:
     return OutputRow(session_id, task_id, number, offset, 1, 0, data)
 
@@ -68,6 +74,7 @@ def one_of_each(session_id: str = "s1", ordinal: int = 1, revision: int = 1) -> 
         tasks=[task(session_id, "t1", ordinal, status="running", attempts=2, attempt_id=f"a-{session_id}")],
         attempts=[attempt(session_id, "t1", 1)],
         outputs=[piece(session_id, "t1", 0, b"hello ", 2), piece(session_id, "t1", 6, b"world\n", 2)],
+        events=[event(revision, 1, session_id=session_id)],
         workers=[filled(WorkerRow, worker_id=f"w-{session_id}", ordinal=ordinal)],
         pools=[filled(PoolRow, session_id=session_id, host="h1")],
         lapses=[filled(LapseRow, attempt_id=f"l-{session_id}", session_id=session_id)],

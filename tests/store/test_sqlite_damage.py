@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
 from buildrunner_coordinator.store.base import DamagedRowError, NewerSchemaError, StoreError
 from buildrunner_coordinator.store.rows import META, TABLES, Table
+from buildrunner_coordinator.store.schema import steps
 from buildrunner_coordinator.store.sqlite import SqliteStore
 from tests.store.store_rows import NOW_US, WORKSPACE, one_of_each
 
@@ -34,6 +36,8 @@ async def read_everything(store: SqliteStore) -> None:
     await store.read_tasks("s1")
     await store.read_task("s1", "t1")
     await store.read_output("s1", "t1", 2)
+    await store.read_attempts(AttemptQuery("s1", with_specs=True))
+    await store.read_events(EventQuery("s1"))
 
 
 @pytest.mark.parametrize("table", [META, *TABLES], ids=lambda table: table.name)
@@ -101,7 +105,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(
     alter(tmp_path / "state.db", "PRAGMA user_version = 999")
     with pytest.raises(NewerSchemaError, match=r"newer version of this program \(schema 999.*update"):
         await make_sqlite(writer=writer).open(NOW_US, WORKSPACE)
-    alter(tmp_path / "state.db", "PRAGMA user_version = 1")
+    alter(tmp_path / "state.db", f"PRAGMA user_version = {len(steps())}")
     assert len((await make_sqlite(writer=writer).open(NOW_US, WORKSPACE)).sessions) == 1
 
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildrunner_coordinator.domain.changes import (
+    AttemptRow,
     Changes,
+    EventRow,
     LapseRow,
     PoolRow,
     RequestRow,
@@ -18,9 +20,11 @@ from buildrunner_coordinator.domain.changes import (
     WorkerRow,
 )
 from buildrunner_coordinator.domain.model import SessionStatus, TaskStatus
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.store.base import Store
 from buildrunner_coordinator.store.memory import MemoryRows, MemoryStore
 from buildrunner_coordinator.store.sqlite import SqliteStore
-from tests.store.store_rows import NOW_US, WORKSPACE, attempt, filled, piece, session, spec, task
+from tests.store.store_rows import NOW_US, WORKSPACE, attempt, event, filled, piece, session, spec, task
 
 SESSIONS = st.integers(0, 2)
 TASKS = st.integers(0, 3)
@@ -51,10 +55,19 @@ def batches(draw: st.DrawFn) -> Changes:
         filled(RequestRow, client_id="c", request_id=key, reply=draw(st.binary(max_size=9)))
         for key in draw(keys)
     ]
+    places = draw(st.sets(st.tuples(st.integers(1, 9), NUMBERS)))
+    changes.events = [draw_event(draw, *place) for place in places]
+    changes.removed_events = [(us,) for us in draw(st.sets(st.integers(0, 9), max_size=1))]
     changes.removed_workers, changes.removed_lapses = list(draw(keys)), list(draw(keys))
     changes.removed_pools = [(f"s{draw(SESSIONS)}", key) for key in draw(keys)]
     changes.removed_requests = [("c", key) for key in draw(keys)]
     return changes
+
+
+def draw_event(draw: st.DrawFn, revision: int, number: int) -> EventRow:
+    named = draw(st.sampled_from([("", "", "w1"), ("s0", "", ""), ("s1", "t1", "w2"), ("s1", "t2", "")]))
+    about = dict(zip(("session_id", "task_id", "worker_id"), named, strict=True))
+    return event(revision, number, us=revision, message=draw(TEXTS), **about)
 
 
 def add_task(draw: st.DrawFn, changes: Changes, session_number: int, task_number: int) -> None:
@@ -74,11 +87,17 @@ def add_task(draw: st.DrawFn, changes: Changes, session_number: int, task_number
         )
     )
     for number in draw(st.sets(NUMBERS)):
-        changes.attempts.append(attempt(*named, number, result=draw(st.none() | st.binary(max_size=9))))
+        changes.attempts.append(ended(draw, named, number, ordinal))
         offsets = draw(st.sets(st.sampled_from([0, 4, 8])))
         changes.outputs += [
             piece(*named, at, draw(st.binary(min_size=1, max_size=4)), number) for at in offsets
         ]
+
+
+def ended(draw: st.DrawFn, named: tuple[str, str], number: int, task_number: int) -> AttemptRow:
+    result = draw(st.none() | st.binary(max_size=9))
+    revision = draw(st.integers(1, 4))
+    return attempt(*named, number, result=result, task_number=task_number, ended_revision=revision)
 
 
 @settings(
@@ -109,6 +128,11 @@ async def compare(commits: list[Changes], page: int, path: Path) -> None:
             for place in ((1, 0, 1), (2, 5, 6)):
                 expected_output = await memory.read_output(session_id, task_id, *place)
                 assert await database.read_output(session_id, task_id, *place) == expected_output
+        await compare_attempts(memory, database, session_id, page)
+        for named in (EventQuery(session_id), EventQuery(session_id, "t1"), EventQuery(worker_id="w1")):
+            for query in (named._replace(limit=page), named._replace(after=(2, 1))):
+                assert await database.read_events(query) == await memory.read_events(query)
+    assert await database.read_worker_ids("w") == await memory.read_worker_ids("w")
     await memory.close()
     await database.close()
     again = MemoryStore(rows)
@@ -116,6 +140,13 @@ async def compare(commits: list[Changes], page: int, path: Path) -> None:
         await again.open(NOW_US, WORKSPACE)
     )
     await database.close()
+
+
+async def compare_attempts(memory: Store, database: Store, session_id: str, page: int) -> None:
+    for task_ids in ((), ("t1", "t0"), ("t3",)):
+        for after, limit_bytes in (((0, 0, 0), 1 << 20), ((1, 2, 1), 900), ((2, 1 << 60, 0), 1)):
+            query = AttemptQuery(session_id, task_ids, after, page, limit_bytes, page != 2, page == 1)
+            assert await database.read_attempts(query) == await memory.read_attempts(query)
 
 
 def comparable(snapshot: Snapshot) -> Snapshot:

@@ -24,7 +24,8 @@ def test_the_columns_of_a_table_are_the_fields_of_its_rows(table: Table) -> None
 
 
 def test_everything_that_a_commit_may_carry_has_its_place() -> None:
-    places = {"revision", "meta", "removed_sessions", *REMOVALS, *(table.name for table in TABLES)}
+    others = {"revision", "meta", "removed_sessions", "output_trims"}
+    places = {*others, *REMOVALS, *(table.name for table in TABLES)}
     assert set(Changes.__dataclass_fields__) == places
 
 

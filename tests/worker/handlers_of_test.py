@@ -8,51 +8,53 @@ import sys
 import time
 from pathlib import Path
 
-from buildrunner_parallel.worker.handlers import HandlerCall, Result, handler
+from buildrunner_parallel.specs import Payload
+from buildrunner_parallel.worker.handler_context import HandlerContext
+from buildrunner_parallel.worker.handlers import handler
 
 
 @handler("echo")
-def echo(call: HandlerCall) -> Result:
-    return Result(call.payload, "text/plain")
+def echo(context: HandlerContext) -> Payload:
+    return Payload(context.payload, "text/plain")
 
 
 @handler("facts")
-def facts(call: HandlerCall) -> object:
+def facts(context: HandlerContext) -> object:
     return {
         "pid": os.getpid(),
         "cwd": str(Path.cwd()),
-        "task": call.task_id,
+        "task": context.task_id,
         "env": os.environ.get("FOR_TASK", ""),
-        "ids": [call.session_id, call.attempt, call.fence],
+        "ids": [context.session_id, context.attempt, context.fence],
     }
 
 
 @handler("fail")
-def fail(call: HandlerCall) -> None:
+def fail(context: HandlerContext) -> None:
     raise ValueError("this is\nno good")
 
 
 @handler("talk")
-def talk(call: HandlerCall) -> None:
-    print("by print", call.payload.decode())
+def talk(context: HandlerContext) -> None:
+    print("by print", context.payload.decode())
     subprocess.run(["echo", "by child"], check=True)
     print("by stderr", file=sys.stderr)
 
 
 @handler("sleep")
-def sleep(call: HandlerCall) -> str:
-    call.report_progress(12.5, "asleep")
-    time.sleep(float(call.payload))
+def sleep(context: HandlerContext) -> str:
+    context.progress(12.5, "asleep")
+    time.sleep(float(context.payload))
     return "slept"
 
 
 @handler("die")
-def die(call: HandlerCall) -> None:
+def die(context: HandlerContext) -> None:
     os.write(2, b"cannot go on\n")
     os._exit(9)
 
 
 @handler("tally")
-def tally(call: HandlerCall) -> None:
-    with Path(call.payload.decode()).open("a") as file:
+def tally(context: HandlerContext) -> None:
+    with Path(context.payload.decode()).open("a") as file:
         file.write("x\n")

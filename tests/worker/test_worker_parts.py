@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
-from buildrunner_parallel.worker import handlers, host_messages, lease_clock
+from buildrunner_parallel.worker import host_messages, lease_clock
 from buildrunner_parallel.worker.credit import CreditGauge
 from buildrunner_parallel.worker.framing import Decoder, encode
 from buildrunner_parallel.worker.host_link import HandlerJob, HostLink
@@ -218,24 +218,7 @@ def test_a_task_runs_in_its_worktree(worktree: str, path: str, expected: str) ->
     assert working_directory(directory, "/home") == expected
 
 
-# Handlers
-
-
-def test_results_keep_or_get_a_media_type() -> None:
-    assert handlers.to_result(None) == (None, "")
-    assert handlers.to_result(b"x") == (b"x", handlers.OCTETS)
-    assert handlers.to_result("ä") == ("ä".encode(), handlers.TEXT)
-    assert handlers.to_result({"a": [1]}) == (b'{"a": [1]}', handlers.JSON)
-    assert handlers.to_result(handlers.Result(b"<p>", "text/html")) == (b"<p>", "text/html")
-    with pytest.raises(ValueError, match="1048577 bytes is larger than 1048576"):
-        handlers.to_result(bytes(1048577))
-    with pytest.raises(TypeError):
-        handlers.to_result(object())
-
-
-def test_two_functions_cannot_have_one_handler_name() -> None:
-    with pytest.raises(handlers.HandlerLoadError, match=r"two handlers are named 'br\.noop'"):
-        handlers.handler(handlers.NO_OPERATION)(lambda call: None)
+# Recalls
 
 
 def job(key: str) -> HandlerJob:

@@ -11,11 +11,14 @@ from typing import Any
 
 # Public name -> the module below this package that defines it.
 _EXPORTS = {
+    "AsyncClient": "aio",
     "BuildRunnerError": "errors",
     "Client": "client",
     "FailurePolicy": "specs",
     "PathRequest": "specs",
     "Payload": "specs",
+    "TaskFailedError": "errors",
+    "TaskResult": "task_results",
     "TaskSpec": "specs",
     "parallel_app": "cli.app",
 }

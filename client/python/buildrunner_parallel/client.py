@@ -4,33 +4,73 @@
         session, count = client.submit_plan([TaskSpec(argv=["make"])], create={"name": "build"})
         print(client.wait_session(session.session_id).status)
 
-Its parts are in the client_* files; this one has connecting and the coordinator's own calls.
+Each call is defined once, in calls_*.py, for this client and for AsyncClient in aio.py. What streams or waits
+is in client_*.py.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from .client_events import EventCalls
+from . import calls_coordinator, calls_events, calls_sessions, calls_submission, calls_tasks, calls_workers
+from .client_base import blocking, paging
 from .client_output import OutputCalls
+from .client_running import RunningCalls
 from .client_waits import WaitCalls
-from .client_workers import WorkerCalls
-from .connection import Connection, Relocate
-from .convert import from_wire
-from .convert_specs import milliseconds
-from .discovery import Health, Target, explicit_address, local_target, locate, probe, start_local
-from .errors import NoStateError, UnreachableError
-from .records import CoordinatorInfo, Summary
-from .v1 import coordinator_service_pb2 as wire
-from .workspace import Workspace, find_workspace
+from .connection import Connection
+from .locating import CONNECT_TIMEOUT_S, find_coordinator
+from .workspace import Workspace
 
-CONNECT_TIMEOUT_S = 30.0
-_PROBE_INTERVAL_S = 0.2
+__all__ = ["CONNECT_TIMEOUT_S", "Client"]
 
 
-class Client(WaitCalls, WorkerCalls, OutputCalls, EventCalls):
+class Client(RunningCalls, WaitCalls, OutputCalls):
     """Every call raises the errors of errors.py. Safe to use from several threads; not across a fork."""
+
+    # the coordinator itself
+    info = blocking(calls_coordinator.info)
+    summary = blocking(calls_coordinator.summary)
+    shutdown = blocking(calls_coordinator.shutdown)
+
+    # sessions
+    create_session = blocking(calls_sessions.create_session)
+    get_session = blocking(calls_sessions.get_session)
+    list_sessions = blocking(calls_sessions.list_sessions)
+    count_sessions = blocking(calls_sessions.count_sessions)
+    start_session = blocking(calls_sessions.start_session)
+    pause_session = blocking(calls_sessions.pause_session)
+    resume_session = blocking(calls_sessions.resume_session)
+    cancel_session = blocking(calls_sessions.cancel_session)
+    close_session = blocking(calls_sessions.close_session)
+    complete_session = blocking(calls_sessions.complete_session)
+    fail_session = blocking(calls_sessions.fail_session)
+    update_session = blocking(calls_sessions.update_session)
+    update_progress = blocking(calls_sessions.update_progress)
+    mark_files_modified = blocking(calls_sessions.mark_files_modified)
+    delete_sessions = blocking(calls_sessions.delete_sessions)
+
+    # tasks
+    submit_tasks = blocking(calls_submission.submit_tasks)
+    submit_plan = blocking(calls_submission.submit_plan)
+    preview_plan = blocking(calls_submission.preview_plan)
+    get_task = blocking(calls_tasks.get_task)
+    list_tasks = blocking(calls_tasks.list_tasks)
+    iter_tasks = paging(calls_tasks.iter_tasks)
+    iter_attempts = paging(calls_tasks.iter_attempts)
+    cancel_task = blocking(calls_tasks.cancel_task)
+    retry_tasks = blocking(calls_tasks.retry_tasks)
+    explain_tasks = blocking(calls_tasks.explain_tasks)
+
+    # workers
+    list_workers = blocking(calls_workers.list_workers)
+    get_worker = blocking(calls_workers.get_worker)
+    drain_worker = blocking(calls_workers.drain_worker)
+    set_pool = blocking(calls_workers.set_pool)
+    list_pools = blocking(calls_workers.list_pools)
+    report_worker_death = blocking(calls_workers.report_worker_death)
+
+    # the past
+    iter_history = paging(calls_events.iter_history)
 
     def __init__(self, connection: Connection, workspace: Workspace | None = None) -> None:
         self._connection = connection
@@ -55,18 +95,9 @@ class Client(WaitCalls, WorkerCalls, OutputCalls, EventCalls):
         NoStateError. Raises UnreachableError after `timeout_s` seconds, CoordinatorStartError,
         AuthenticationError.
         """
-        workspace = find_workspace(cwd)
-        if explicit_address(coordinator) is not None:
-            look_again = _given_locator(coordinator, token, token_file, workspace)
-            target = _await_answer(look_again(0.0, False), timeout_s)
-        else:
-            if not (start or workspace.has_state):
-                raise NoStateError(
-                    f"nothing has been started in {workspace.root} yet; `br parallel start` does"
-                )
-            look_again = _local_locator(workspace, token, token_file)
-            target = look_again(timeout_s, True)
-        return cls(Connection(target, relocate=look_again, patience_s=timeout_s), workspace)
+        found = find_coordinator(coordinator, token, token_file, cwd, start, timeout_s)
+        connection = Connection(found.target, relocate=found.relocate, patience_s=timeout_s)
+        return cls(connection, found.workspace)
 
     @property
     def address(self) -> str:
@@ -93,18 +124,6 @@ class Client(WaitCalls, WorkerCalls, OutputCalls, EventCalls):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------- the coordinator itself
-
-    def info(self) -> CoordinatorInfo:
-        """What it is and how it does."""
-        answer = self._call(lambda stubs: stubs.coordinator.GetInfo, wire.GetInfoRequest())
-        return from_wire(CoordinatorInfo, answer)
-
-    def summary(self) -> Summary:
-        """Counts over everything."""
-        answer = self._call(lambda stubs: stubs.coordinator.GetSummary, wire.GetSummaryRequest())
-        return from_wire(Summary, answer.summary)
-
     def backup(self, path: Path | str) -> int:
         """Writes a consistent copy of the database to `path`; its size in bytes.
 
@@ -113,45 +132,3 @@ class Client(WaitCalls, WorkerCalls, OutputCalls, EventCalls):
         from .backup import write_backup
 
         return write_backup(self._connection, Path(path))
-
-    def shutdown(self, *, drain: bool = False, drain_timeout_s: float = 0, stop_workers: bool = True) -> None:
-        """Ends the coordinator; with `drain` once nothing runs any more, or after `drain_timeout_s` seconds
-        (0: no limit). Returns once the order is taken."""
-        request = wire.ShutdownRequest(
-            drain=drain, drain_timeout_ms=milliseconds(drain_timeout_s), stop_workers=stop_workers
-        )
-        self._connection.call(lambda stubs: stubs.coordinator.Shutdown, request, repeatable=False)
-
-
-def _given_locator(
-    coordinator: str | None, token: str | None, token_file: Path | None, workspace: Workspace
-) -> Relocate:
-    """The address that was asked for; its token file is read again each time."""
-    return lambda _timeout_s, _start: locate(coordinator, token, token_file, workspace)
-
-
-def _local_locator(workspace: Workspace, token: str | None, token_file: Path | None) -> Relocate:
-    """Where the workspace's own coordinator is, started when it may be."""
-
-    def look(timeout_s: float, start: bool) -> Target:
-        found = start_local(workspace, timeout_s) if start else local_target(workspace.state_dir)
-        if found is None:
-            raise UnreachableError(f"no coordinator runs for {workspace.root}")
-        if token or token_file:
-            return Target(found.address, locate(found.address, token, token_file, workspace).token)
-        return found
-
-    return look
-
-
-def _await_answer(target: Target, timeout_s: float) -> Target:
-    """`target` once it answers; raises UnreachableError when it does not within `timeout_s` seconds."""
-    deadline_s = time.monotonic() + timeout_s
-    while probe(target, max(0.1, min(5.0, timeout_s))) == Health.UNREACHABLE:
-        if time.monotonic() + _PROBE_INTERVAL_S >= deadline_s:
-            raise UnreachableError(
-                f"no coordinator answers at {target.address}; check the address, and that it runs",
-                address=target.address,
-            )
-        time.sleep(_PROBE_INTERVAL_S)
-    return target

@@ -1,35 +1,17 @@
-"""What the parts of the client share: the connection, request ids, paging. No call of the protocol here."""
+"""The blocking side of the calls: a connection, and what turns a call's definition into a method."""
 
 from __future__ import annotations
 
-import uuid
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from .calls import Pages, PageWalk, Work, show_result
 from .connection import Connection
 
+ParametersT = ParamSpec("ParametersT")
+AnswerT = TypeVar("AnswerT")
 RecordT = TypeVar("RecordT")
-
-PAGE_SIZE = 1000
-
-
-def new_request_id() -> str:
-    """An id that makes a repeated delivery of one call harmless."""
-    return uuid.uuid4().hex
-
-
-def pages(
-    fetch: Callable[[int, str], tuple[list[RecordT], str]], limit: int | None = None
-) -> Iterator[RecordT]:
-    """Records of all pages, at most `limit`; `fetch(page_size, page_token)` gives a page and a next token."""
-    token = ""
-    left = limit
-    while left is None or left > 0:
-        records, token = fetch(PAGE_SIZE if left is None else min(PAGE_SIZE, left), token)
-        yield from records if left is None else records[:left]
-        left = None if left is None else left - len(records)
-        if not token:
-            return
 
 
 class ClientBase:
@@ -39,5 +21,32 @@ class ClientBase:
     # Worktree and directory below it that tasks are submitted from, for those that do not say.
     _directory: tuple[str, str] = ("", "")
 
-    def _call(self, method: Any, request: Any, *, timeout_s: float | None = None) -> Any:
-        return self._connection.call(method, request, timeout_s=timeout_s)
+
+def blocking(
+    define: Callable[Concatenate[Any, ParametersT], Work[AnswerT]],
+) -> Callable[Concatenate[ClientBase, ParametersT], AnswerT]:
+    """A method that makes the calls that `define` describes, and returns their result."""
+    show_result(define)
+
+    @functools.wraps(define)
+    def method(self: ClientBase, /, *arguments: ParametersT.args, **options: ParametersT.kwargs) -> AnswerT:
+        return self._connection.do(define(self, *arguments, **options))
+
+    return method
+
+
+def paging(
+    define: Callable[Concatenate[Any, ParametersT], Pages[RecordT]],
+) -> Callable[Concatenate[ClientBase, ParametersT], Iterator[RecordT]]:
+    """A method that yields the records of the pages that `define` describes, and fetches one at a time."""
+    show_result(define)
+
+    @functools.wraps(define)
+    def method(
+        self: ClientBase, /, *arguments: ParametersT.args, **options: ParametersT.kwargs
+    ) -> Iterator[RecordT]:
+        walk = PageWalk(define(self, *arguments, **options))
+        while walk.more:
+            yield from walk.take(self._connection.make(walk.next_call()))
+
+    return method

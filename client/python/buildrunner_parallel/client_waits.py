@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
-from .client_sessions import SessionCalls
-from .client_tasks import TaskCalls
-from .errors import DeadlineError, NotFoundError, UnreachableError
-from .records import Removed, Session, Task, TaskSummary
-from .watch import Cursor, Watcher, WatchEvent, watch_request
+from . import calls_sessions, calls_tasks
+from .client_base import ClientBase
+from .feed import Cursor, watch_request
+from .records import Session, Task
+from .waits import Deadline, SessionWait, TaskWait, no_event
+from .watch import Watcher
 
 
-class WaitCalls(SessionCalls, TaskCalls):
+class WaitCalls(ClientBase):
     """Watching and waiting. Both go on through restarts of the coordinator."""
 
     def watch(
@@ -46,57 +46,23 @@ class WaitCalls(SessionCalls, TaskCalls):
 
         Raises DeadlineError after `timeout_s` seconds, NotFoundError when it is deleted meanwhile.
         """
-        session = self.get_session(session_id)
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        last = None
-        with self.watch(session_ids=[session.session_id], kinds=["session"]) as watcher:
-            while not session.is_over:
-                if on_change is not None and session != last:
-                    on_change(session)
-                last = session
-                event = _next_event(watcher, deadline_s, f"session {session.session_id} is not over yet")
-                session = self._newest_session(event, session)
-        if on_change is not None and session != last:
-            on_change(session)
-        return session
-
-    def _newest_session(self, event: WatchEvent, session: Session) -> Session:
-        for change in event.changes:
-            if isinstance(change, Session) and change.session_id == session.session_id:
-                session = change
-            elif isinstance(change, Removed) and change.id == session.session_id:
-                raise NotFoundError(f"session {session.session_id} was deleted", reason="SESSION_NOT_FOUND")
-        if event.snapshot and event.complete and not session.is_over:
-            # One that has ended meanwhile may not be in a snapshot any more.
-            return self.get_session(session.session_id)
-        return session
+        session = self._connection.do(calls_sessions.get_session(self, session_id))
+        wait = SessionWait(self, session, on_change)
+        self._until(wait, Deadline(timeout_s))
+        return wait.result
 
     def wait_task(self, session_id: str, task_id: str, *, timeout_s: float | None = None) -> Task:
         """The task once it is over. Raises DeadlineError after `timeout_s` seconds, NotFoundError."""
-        task = self.get_task(session_id, task_id)
-        full_id = task.summary.session_id
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        if task.summary.is_over:
-            return task
-        with self.watch(session_ids=[full_id], kinds=["task", "session"]) as watcher:
-            while True:
-                event = _next_event(watcher, deadline_s, f"task {task_id} is not over yet")
-                ended = any(
-                    isinstance(change, TaskSummary) and change.task_id == task_id and change.is_over
-                    for change in event.changes
-                )
-                gone = any(isinstance(change, Removed) for change in event.changes)
-                if ended or gone or (event.snapshot and event.complete):
-                    task = self.get_task(full_id, task_id)
-                    if task.summary.is_over:
-                        return task
+        wait = TaskWait(self, self._connection.do(calls_tasks.get_task(self, session_id, task_id)))
+        self._until(wait, Deadline(timeout_s))
+        return wait.result
 
-
-def _next_event(watcher: Watcher, deadline_s: float | None, pending: str) -> WatchEvent:
-    left_s = None if deadline_s is None else max(0.001, deadline_s - time.monotonic())
-    event = watcher.poll(left_s)
-    if event is None and watcher.ended:
-        raise UnreachableError(f"{pending}, and the client was closed")
-    if event is None:
-        raise DeadlineError(f"{pending}; it goes on without being waited for", reason="TIMEOUT")
-    return event
+    def _until(self, wait: SessionWait | TaskWait, deadline: Deadline) -> None:
+        if wait.is_over:
+            return
+        with self.watch(session_ids=[wait.session_id], kinds=wait.kinds) as watcher:
+            while not wait.is_over:
+                event = watcher.poll(deadline.left_s)
+                if event is None:
+                    raise no_event(watcher.ended, wait.pending)
+                self._connection.do(wait.take(event))

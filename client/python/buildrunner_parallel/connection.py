@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 
+from .calls import Call, Work
 from .channel import open_channel
 from .discovery import Target
 from .error_mapping import from_rpc_error, reason_of
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from .v1.task_service_pb2_grpc import TaskServiceStub
     from .v1.worker_service_pb2_grpc import WorkerServiceStub
 
-RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
+AnswerT = TypeVar("AnswerT")
 
 CALL_TIMEOUT_S = 30.0
 PATIENCE_S = 30.0
@@ -45,7 +45,7 @@ class Stubs:
     each other, and afterwards a ValueError is raised as by a call on a closed channel.
     """
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._lock = threading.Lock()
         self._made: dict[str, Any] = {}
@@ -94,7 +94,6 @@ class Stubs:
 
 
 Relocate = Callable[[float, bool], Target]
-Method = Callable[[Stubs], "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]"]
 
 
 class Connection:
@@ -139,22 +138,31 @@ class Connection:
         self._closed = True
         self._stubs.close()
 
-    def call(
-        self,
-        method: Method[RequestT, ResponseT],
-        request: RequestT,
-        *,
-        timeout_s: float | None = None,
-        repeatable: bool = True,
-    ) -> ResponseT:
-        """One unary call. Raises the errors of errors.py; `repeatable` ones outlive a restart."""
+    def do(self, work: Work[AnswerT]) -> AnswerT:
+        """Makes the calls of `work` one after the other. Raises the errors of errors.py, and what `work`
+        does."""
+        steps = iter(work)
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = self.make(call)
+                except BuildRunnerError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as end:
+            result: AnswerT = end.value
+            return result
+        finally:
+            steps.close()
 
-        def attempt(stubs: Stubs) -> ResponseT:
-            return method(stubs)(request, timeout=timeout_s or self.call_timeout_s)
+    def make(self, call: Call[AnswerT]) -> AnswerT:
+        """One call; a repeatable one outlives a restart."""
+        answer = self.run(lambda stubs: call.begin(stubs, self.call_timeout_s), repeatable=call.repeatable)
+        return call.read(answer)
 
-        return self.run(attempt, repeatable=repeatable)
-
-    def run(self, attempt: Callable[[Stubs], ResponseT], *, repeatable: bool = True) -> ResponseT:
+    def run(self, attempt: Callable[[Stubs], AnswerT], *, repeatable: bool = True) -> AnswerT:
         """Runs `attempt` on the present stubs, and again after the coordinator came back."""
         deadline_s = time.monotonic() + self.patience_s
         for pause_s in pauses():

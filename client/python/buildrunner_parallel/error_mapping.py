@@ -18,6 +18,7 @@ BY_REASON: dict[str, type[errors.BuildRunnerError]] = {
     "WORKER_NOT_FOUND": errors.NotFoundError,
     "AMBIGUOUS_ID": errors.AmbiguousIdError,
     "WRONG_STATE": errors.WrongStateError,
+    "SESSION_CLOSED": errors.WrongStateError,
     "INVALID": errors.InvalidRequestError,
     "UNKNOWN_NEED": errors.InvalidRequestError,
     "CYCLE": errors.InvalidRequestError,

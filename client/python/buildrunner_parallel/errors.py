@@ -14,6 +14,7 @@
     ├── UnreachableError                   3
     │   ├── NoStateError                   3   nothing was ever started in this workspace
     │   └── CoordinatorStartError          3   the local coordinator did not come up
+    ├── TaskFailedError                    6   a task that was waited for did not succeed
     └── DeadlineError (TimeoutError)     124   a wait of the caller's own ran out
 
 The number is `exit_code`, what a command line program should end with.
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from .records import LockConflict
+    from .task_results import TaskResult
 
 
 class BuildRunnerError(Exception):
@@ -118,6 +120,24 @@ class CoordinatorStartError(UnreachableError):
     def __init__(self, message: str, *, reason: str = "", address: str = "", log_tail: str = "") -> None:
         super().__init__(message, reason=reason, address=address)
         self.log_tail = log_tail
+
+
+class TaskFailedError(BuildRunnerError):
+    """A task failed, was cancelled or skipped; `result` says how it ended."""
+
+    exit_code: ClassVar[int] = 6
+
+    def __init__(self, message: str, *, result: TaskResult) -> None:
+        super().__init__(message, reason=f"TASK_{result.status.name}")
+        self.result = result
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (self.message, self.result)
+
+
+def _rebuilt(message: str, result: TaskResult) -> TaskFailedError:
+    # Exceptions are pickled by their positional arguments alone.
+    return TaskFailedError(message, result=result)
 
 
 class DeadlineError(BuildRunnerError, TimeoutError):

@@ -389,11 +389,15 @@ class OutputChunk(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TaskOutput(Record):
-    """A piece of the output of one attempt, as `Client.read_output` yields it."""
+    """A piece of the output of one attempt, as `Client.read_output` yields it.
+
+    With `attempt_ended`, in whole sessions that are followed, the chunk is empty and no other comes.
+    """
 
     task_id: str
     attempt: int
     chunk: OutputChunk
+    attempt_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

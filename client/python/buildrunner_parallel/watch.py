@@ -1,7 +1,5 @@
 """The change feed as an iterator: one Watch call, resumed where it stopped when the coordinator goes away.
 
-    snapshot ... complete | change | change | lost | back | change | ...
-
 A thread of its own reads the stream into a bounded queue. A reader that falls behind blocks that thread,
 the coordinator closes the stream, and it is resumed from the last revision: nothing is left out.
 """
@@ -10,94 +8,18 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 
-from .connection import Connection, is_loss, pauses
-from .convert import change_from_wire
-from .convert_specs import number_of
-from .error_mapping import from_rpc_error, reason_of
-from .errors import BuildRunnerError, UnreachableError
-from .records import PathLock, Pool, Removed, Session, TaskSummary, Worker
-from .v1 import event_service_pb2
+from .connection import Connection
+from .errors import BuildRunnerError
+from .feed import QUEUE_EVENTS, Cursor, Entity, Feed, WatchEvent, watch_request
 
-Entity = Session | TaskSummary | Worker | PathLock | Pool | Removed
+__all__ = ["Cursor", "Entity", "WatchEvent", "Watcher", "watch_request"]
 
-_QUEUE_EVENTS = 256
 _PUT_INTERVAL_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """One message of the feed.
-
-    `reset` says to forget everything seen before; `snapshot` that `changes` hold what exists, `complete`
-    that nothing of the snapshot is missing any more; `closing` that the coordinator is being stopped.
-    `connection` is lost once when the coordinator goes away and back once when it is there again; such
-    events carry no changes.
-    """
-
-    revision: int = 0
-    snapshot: bool = False
-    reset: bool = False
-    complete: bool = True
-    changes: tuple[Entity, ...] = ()
-    connection: Literal["ok", "lost", "back"] = "ok"
-    compacted: bool = False
-    closing: bool = False
-
-
-class Cursor:
-    """Where a feed stands: what to ask for next. Pure; a snapshot that broke off is asked for anew."""
-
-    def __init__(
-        self, template: event_service_pb2.WatchRequest, since_revision: int | None, store_id: str = ""
-    ) -> None:
-        self._template = template
-        self.revision = since_revision
-        self.store_id = store_id
-
-    def request(self) -> event_service_pb2.WatchRequest:
-        request = event_service_pb2.WatchRequest()
-        request.CopyFrom(self._template)
-        if self.revision is not None:
-            request.since_revision = self.revision
-            request.store_id = self.store_id
-        return request
-
-    def advance(self, response: event_service_pb2.WatchResponse) -> WatchEvent:
-        """Takes one message in and gives it back as an event."""
-        if response.reset:
-            self.revision = None
-        if response.revision:
-            self.revision = response.revision
-        if response.store_id:
-            self.store_id = response.store_id
-        changes = [change_from_wire(change) for change in response.changes]
-        return WatchEvent(
-            revision=response.revision,
-            snapshot=response.snapshot,
-            reset=response.reset,
-            complete=not response.snapshot or response.revision > 0,
-            changes=tuple(change for change in changes if change is not None),
-            compacted=response.compacted,
-            closing=response.closing,
-        )
-
-
-def watch_request(
-    session_ids: Sequence[str] = (), kinds: Sequence[str] = (), ended_tasks: bool = False
-) -> event_service_pb2.WatchRequest:
-    """`kinds` are session, task, worker, lock, pool; none means all."""
-    return event_service_pb2.WatchRequest(
-        session_ids=session_ids,
-        kinds=[number_of(event_service_pb2.EntityKind, kind) for kind in kinds],
-        ended_tasks=ended_tasks,
-    )
 
 
 class Watcher(Iterator[WatchEvent]):
@@ -117,14 +39,11 @@ class Watcher(Iterator[WatchEvent]):
         on_event: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
-        self._cursor = cursor
-        self._reconnect = reconnect
+        self._feed = Feed(cursor, reconnect=reconnect, patience_s=connection.patience_s)
         self._on_event = on_event
-        self._events: queue.Queue[WatchEvent | BuildRunnerError | None] = queue.Queue(_QUEUE_EVENTS)
+        self._events: queue.Queue[WatchEvent | BuildRunnerError | None] = queue.Queue(QUEUE_EVENTS)
         self._call: Any = None
         self._closed = threading.Event()
-        self._lost = False
-        self._closing = False
         self._ended = False
         self._thread = threading.Thread(target=self._read, name="br-watch", daemon=True)
         self._thread.start()
@@ -149,7 +68,7 @@ class Watcher(Iterator[WatchEvent]):
     @property
     def revision(self) -> int | None:
         """The last revision seen whole; resume from here."""
-        return self._cursor.revision
+        return self._feed.cursor.revision
 
     def poll(self, timeout_s: float | None = 0.0) -> WatchEvent | None:
         """The next event, or None when none came within `timeout_s` seconds (None: no limit) or it ended."""
@@ -192,68 +111,42 @@ class Watcher(Iterator[WatchEvent]):
         self._put(failure)
 
     def _follow(self) -> None:
-        tries = pauses()
-        deadline_s = 0.0
         while not self._is_over():
             stubs = self._connection.stubs
-            seen, error = self._read_stream(stubs)
+            error = self._read_stream(stubs)
             if self._is_over():
                 return
-            if seen or not deadline_s:
-                tries, deadline_s = pauses(), time.monotonic() + self._connection.patience_s
-            if self._may_resume(error):
-                self._lose(error)
-                self._find_again(stubs, deadline_s, tries)
-            else:
+            goes_on, told = self._feed.end(error, self._connection.address)
+            if told is not None:
+                self._put(told)
+            if not goes_on:
                 return
+            self._find_again(stubs)
 
     def _is_over(self) -> bool:
         return self._closed.is_set() or self._connection.closed
 
-    def _read_stream(self, stubs: Any) -> tuple[bool, Any]:
-        """Reads one stream to its end; whether anything came, and the error that ended it."""
-        seen = False
+    def _read_stream(self, stubs: Any) -> Any:
+        """Reads one stream to its end; the error that ended it."""
         try:
-            self._call = stubs.events.Watch(self._cursor.request())
+            self._call = stubs.events.Watch(self._feed.begin())
             if self._closed.is_set():
                 self._call.cancel()
             for response in self._call:
-                seen = True
-                if self._lost:
-                    self._lost = False
-                    self._put(WatchEvent(connection="back"))
-                event = self._cursor.advance(response)
-                self._closing = event.closing
-                self._put(event)
+                for event in self._feed.take(response):
+                    self._put(event)
         except grpc.RpcError as error:
-            return seen, error
+            return error
         except ValueError:
             # The channel was closed or replaced by another thread: a loss like any other.
-            return seen, None
-        return seen, None
+            return None
+        return None
 
-    def _may_resume(self, error: Any) -> bool:
-        """False when the feed is over in order; raises what the coordinator refused with."""
-        if error is None or is_loss(error) or reason_of(error) == "WATCHER_TOO_SLOW":
-            if self._reconnect:
-                return True
-            if error is None:
-                return False
-        raise from_rpc_error(error, self._connection.address) from error
-
-    def _lose(self, error: Any) -> None:
-        too_slow = error is not None and reason_of(error) == "WATCHER_TOO_SLOW"
-        if not self._lost and not too_slow:
-            self._lost = True
-            self._put(WatchEvent(connection="lost"))
-
-    def _find_again(self, stubs: Any, deadline_s: float, tries: Iterator[float]) -> None:
+    def _find_again(self, stubs: Any) -> None:
         while not self._is_over():
-            if time.monotonic() >= deadline_s:
-                address = self._connection.address
-                what = "was stopped" if self._closing else "went away and did not come back"
-                raise UnreachableError(f"the coordinator at {address} {what}", address=address)
-            if self._connection.recover(stubs, deadline_s, next(tries), start=not self._closing):
+            pause_s = self._feed.next_pause_s(self._connection.address)
+            start = not self._feed.closing
+            if self._connection.recover(stubs, self._feed.deadline_s, pause_s, start=start):
                 return
 
     def _put(self, item: WatchEvent | BuildRunnerError | None) -> None:

@@ -6,7 +6,7 @@ and the locks. What becomes of the task is decided by the caller, through the st
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import ids, waiting
+from buildrunner_coordinator.domain import history, ids, outputs, waiting
 from buildrunner_coordinator.domain.changes import AttemptRow
 from buildrunner_coordinator.domain.codec import texts_json
 from buildrunner_coordinator.domain.commands import Finished
@@ -25,7 +25,7 @@ def assign(core: State, task: Task, worker: Worker, now: Time) -> None:
     task.attempts += 1
     attempt = Attempt(
         ids.attempt_id(fence), task.session_id, task.task_id, task.attempts, fence, worker.worker_id,
-        worker.host, worker.generation, now.wall_us, now.us,
+        worker.host, worker.generation, now.wall_us, now.us, task.number, core.revision + 1,
     )  # fmt: skip
     task.attempt = attempt
     task.worker_id, task.fence = worker.worker_id, fence
@@ -36,6 +36,7 @@ def assign(core: State, task: Task, worker: Worker, now: Time) -> None:
     core.attempts[attempt.attempt_id] = task
     worker.attempts[attempt.attempt_id] = attempt
     worker.slots_taken += task.traits.slots
+    core.sessions[task.session_id].slots_taken += task.traits.slots
     if len(worker.attempts) == 1:
         move_worker(core, worker, "take")
     if task.files:
@@ -59,6 +60,7 @@ def start(core: State, task: Task, pid: int, started_at_us: int, slot: int) -> N
     if attempt.started:
         return
     attempt.started_at_us = task.started_at_us = max(started_at_us, 1)
+    attempt.started_revision = core.revision + 1
     attempt.pid = task.pid = pid
     attempt.slot = slot
     attempt.revoking = False
@@ -67,10 +69,11 @@ def start(core: State, task: Task, pid: int, started_at_us: int, slot: int) -> N
     move_task(core, task, "start")
 
 
-def revoke(core: State, attempt: Attempt) -> None:
+def revoke(core: State, attempt: Attempt, why: str = "") -> None:
     """Asks for an assignment back. It costs nothing, and comes too late if it has started."""
     if not attempt.started and not attempt.revoking and attempt.stop_as is None:
         attempt.revoking = True
+        attempt.asked_why = why
         core.send(attempt.worker_id, Revoke(attempt.attempt_id, attempt.fence))
 
 
@@ -82,6 +85,7 @@ def stop(core: State, task: Task, outcome: Outcome, reason: str, now: Time) -> N
     attempt.stop_as, attempt.stop_reason = outcome, reason
     core.journal.tasks[task.index] = task
     move_task(core, task, "stop")
+    _note_stop(core, task, outcome, reason)
     core.send(attempt.worker_id, Stop(attempt.attempt_id, attempt.fence, outcome, reason))
     if task.traits.kind is TaskKind.EXTERNAL:
         end(core, task, now, outcome, error=reason)
@@ -102,13 +106,16 @@ def end(
         start(core, task, report.pid, report.started_at_us, report.slot)
     if not attempt.started:
         core.queue.unstarted -= 1
+    outputs.close(core, attempt)
     if outcome is Outcome.REVOKED and not attempt.started:
         task.attempts -= 1
+        history.note_given_back(core, task, attempt.number, attempt.asked_why)
     else:
-        _write_down(core, task, _row(attempt, now, outcome, report, error))
+        _write_down(core, task, _row(attempt, core.revision + 1, now, outcome, report, error))
     task.attempt = None
     core.journal.tasks[task.index] = task
     core.attempts.pop(attempt.attempt_id)
+    core.sessions[task.session_id].slots_taken -= task.traits.slots
     _leave_worker(core, attempt, task.traits.slots)
     if task.files:
         if keep_locks_us:
@@ -126,6 +133,8 @@ def lose(core: State, task: Task, now: Time, *, gone: bool, reason: str) -> None
     delay_us = 0 if gone else core.settings.lock_delay_ms * 1000
     end(core, task, now, Outcome.LOST, error=reason, keep_locks_us=delay_us)
     task.not_before_us = now.us + delay_us
+    message = f"Attempt {attempt.number} on worker {attempt.worker_id} was lost: {reason}"
+    history.note_task(core, task, "lost", message)
     if attempt.started:
         task.crashes += 1
         task.avoid = (*task.avoid, attempt.worker_id)
@@ -138,26 +147,55 @@ def lose(core: State, task: Task, now: Time, *, gone: bool, reason: str) -> None
     elif task.crashes >= core.settings.crash_limit:
         fail(core, task, "CRASH_LIMIT", now)
     else:
-        requeue(core, task, now)
+        requeue(core, task, now, "its worker was lost")
 
 
-def requeue(core: State, task: Task, now: Time) -> None:
-    """Back to the queue, to be placed from `not_before_us` on; cancelled when its session is ending."""
+def requeue(core: State, task: Task, now: Time, why: str = "") -> None:
+    """Back to the queue, to be placed from `not_before_us` on; cancelled when its session is ending.
+
+    Without `why` it goes untold: what sent it back has been.
+    """
     if core.sessions[task.session_id].ending_as is not None:
         cancel_now(core, task, "SESSION_ENDED", now)
         return
     move_task(core, task, "requeue")
     waiting.enqueue(core, task)
+    if why:
+        pause_us = task.not_before_us - now.us
+        pause = f", after a pause of {history.duration(pause_us)}" if pause_us > 0 else ""
+        history.note_task(core, task, "requeued", f"Queued again{pause}: {why}")
 
 
 def after_ordered_stop(core: State, task: Task, outcome: Outcome, reason: str, now: Time) -> None:
     """What becomes of a task whose attempt was stopped on order."""
     if outcome is Outcome.REVOKED:
-        requeue(core, task, now)
+        requeue(core, task, now, stopped_at_no_cost(task))
     elif outcome is Outcome.LOCK_LOST:
         fail(core, task, "LOCK_LOST", now)
     else:
         cancel_now(core, task, reason or "CANCELLED", now)
+
+
+def stopped_at_no_cost(task: Task) -> str:
+    """Why it is queued again; nothing for an assignment that was given back, which has been told."""
+    if task.outcome is None:
+        return ""
+    return "its worker was lost" if task.outcome is Outcome.LOST else "it was stopped at no cost"
+
+
+_REASONS = {
+    "CANCELLED": "", "PAUSED": ": its session is paused", "SESSION_CANCELLED": ": its session ends",
+    "SESSION_FAILED": ": its session has failed",
+}  # fmt: skip
+
+
+def _note_stop(core: State, task: Task, outcome: Outcome, reason: str) -> None:
+    because = _REASONS.get(reason, f": {reason}" if reason else "")
+    if outcome is Outcome.CANCELLED:
+        history.note_task(core, task, "cancel_requested", f"Told to end as cancelled{because}")
+    else:
+        what = "at no cost" if outcome is Outcome.REVOKED else f"as {outcome}"
+        history.note_task(core, task, "stop_requested", f"Told to end {what}{because}")
 
 
 def _write_down(core: State, task: Task, row: AttemptRow) -> None:
@@ -183,17 +221,20 @@ def _lapse(core: State, task: Task, attempt: Attempt, until_us: int) -> None:
     core.timers.add(until_us, Timer.LAPSE, lapse.attempt_id)
 
 
-def _row(a: Attempt, now: Time, outcome: Outcome, report: Finished | None, error: str) -> AttemptRow:
+def _row(
+    a: Attempt, revision: int, now: Time, outcome: Outcome, report: Finished | None, error: str
+) -> AttemptRow:
+    head = (a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.task_number, a.assigned_revision,
+            a.started_revision, revision, a.worker_id, a.host, a.pid, a.slot)  # fmt: skip
     if report is None:
         return AttemptRow(
-            a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.worker_id, a.host, a.pid, a.slot,
-            outcome.value, None, 0, error, "", None, 0, 0, 0, a.assigned_at_us, a.started_at_us, now.wall_us,
-            a.output_bytes, 0, "[]", "[]",
+            *head, outcome.value, None, 0, error, "", None, 0, 0, 0, a.assigned_at_us, a.started_at_us,
+            now.wall_us, a.output_bytes, a.output_dropped_bytes, "[]", "[]",
         )  # fmt: skip
     r = report
     return AttemptRow(
-        a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.worker_id, a.host, a.pid, a.slot,
-        outcome.value, r.exit_code, r.signal, error or r.error, r.result_type, r.result, r.user_cpu_us,
+        *head, outcome.value, r.exit_code, r.signal, error or r.error, r.result_type, r.result, r.user_cpu_us,
         r.system_cpu_us, r.max_rss_bytes, a.assigned_at_us, a.started_at_us, r.ended_at_us or now.wall_us,
-        r.output_bytes, r.output_dropped_bytes, texts_json(r.modified_files), "[]",
+        r.output_bytes, max(a.output_dropped_bytes, r.output_dropped_bytes),
+        texts_json(r.modified_files), "[]",
     )  # fmt: skip

@@ -53,11 +53,14 @@ class SpecRow(NamedTuple):
     session_id: str
     task_id: str
     ordinal: int
+    number: int
+    """Its place in the session: 1 for the first that was submitted."""
     title: str
     traits_json: str
     needs_json: str
     files_json: str
     submitted_at_us: int
+    submitted_revision: int
     spec: bytes
 
 
@@ -92,6 +95,11 @@ class TaskRow(NamedTuple):
     slot: int
     stop_as: str
     stop_reason: str
+    assigned_revision: int
+    """Of the commits of the live attempt's assignment and start; 0 for what has not happened."""
+    started_revision: int
+    given_back: int
+    """How often in all a worker gave it back before it started."""
     revision: int
 
 
@@ -103,6 +111,12 @@ class AttemptRow(NamedTuple):
     number: int
     attempt_id: str
     fence: int
+    task_number: int
+    """The task's place in its session, as in SpecRow."""
+    assigned_revision: int
+    started_revision: int
+    """0 if it never started."""
+    ended_revision: int
     worker_id: str
     host: str
     pid: int
@@ -134,6 +148,34 @@ class OutputRow(NamedTuple):
     """1 is stdout, 2 is stderr."""
     dropped_bytes: int
     data: bytes
+
+
+class EventRow(NamedTuple):
+    """Something that no other row tells of, for people: see `history.note`. Written once."""
+
+    revision: int
+    number: int
+    """1, 2, ... within its revision."""
+    us: int
+    """Core time, for retention."""
+    at_us: int
+    kind: str
+    session_id: str
+    """Empty for what concerns a worker alone."""
+    task_id: str
+    attempt: int
+    worker_id: str
+    message: str
+
+
+class OutputTrim(NamedTuple):
+    """Nothing of an attempt's output from `start` to `until` is kept; a piece that reaches over it is cut."""
+
+    session_id: str
+    task_id: str
+    number: int
+    start: int
+    until: int
 
 
 class WorkerRow(NamedTuple):
@@ -211,9 +253,10 @@ class Changes:
     """All that one commit writes. A row replaces the one with the same key; removals go by key.
 
     Keys: session_id; (session_id, task_id) for specs and tasks; (session_id, task_id, number) for
-    attempts; that and offset for outputs; worker_id; (session_id, host) for pools; attempt_id for
-    lapses; (client_id, request_id) for requests. Removing a session removes its specs, tasks,
-    attempts, outputs, pools and lapses.
+    attempts; that and offset for outputs; (revision, number) for events; worker_id; (session_id, host)
+    for pools; attempt_id for lapses; (client_id, request_id) for requests. Removing a session removes its
+    specs, tasks, attempts, outputs, events, pools and lapses. An entry (us,) of `removed_events` removes
+    the events of workers alone from before that core time.
     """
 
     revision: int = 0
@@ -223,6 +266,9 @@ class Changes:
     tasks: list[TaskRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     outputs: list[OutputRow] = field(default_factory=list)
+    output_trims: list[OutputTrim] = field(default_factory=list)
+    """Applied when all rows are written."""
+    events: list[EventRow] = field(default_factory=list)
     workers: list[WorkerRow] = field(default_factory=list)
     pools: list[PoolRow] = field(default_factory=list)
     lapses: list[LapseRow] = field(default_factory=list)
@@ -232,6 +278,7 @@ class Changes:
     removed_pools: list[tuple[str, str]] = field(default_factory=list)
     removed_lapses: list[str] = field(default_factory=list)
     removed_requests: list[tuple[str, str]] = field(default_factory=list)
+    removed_events: list[tuple[int]] = field(default_factory=list)
 
 
 class EndedTask(NamedTuple):

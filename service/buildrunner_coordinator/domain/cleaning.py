@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from buildrunner_coordinator.domain import history
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
 from buildrunner_coordinator.domain.commands import DeleteSessions
@@ -27,9 +28,10 @@ def remove_session(core: State, session: Session) -> None:
     core.journal.removed_sessions.append(session.session_id)
 
 
-def remove_worker(core: State, worker_id: str) -> None:
+def remove_worker(core: State, worker_id: str, why: str) -> None:
     """The worker is no more. It has no attempts."""
     worker = core.workers.pop(worker_id)
+    history.note_worker(core, worker, "gone", why)
     assert not worker.attempts, f"worker {worker_id} still has attempts"
     core.journal.workers.pop(worker_id, None)
     core.journal.removed_workers.append(worker_id)

@@ -102,22 +102,25 @@ def session_of(row: SessionRow) -> Session:
 
 
 def spec_row(t: Task) -> SpecRow:
-    return SpecRow(t.session_id, t.task_id, t.index, t.title, traits_json(t.traits), texts_json(t.needs),
-                   files_json(t.files), t.submitted_at_us, t.spec)  # fmt: skip
+    return SpecRow(t.session_id, t.task_id, t.index, t.number, t.title, traits_json(t.traits),
+                   texts_json(t.needs), files_json(t.files), t.submitted_at_us, t.submitted_revision,
+                   t.spec)  # fmt: skip
 
 
 def task_row(t: Task) -> TaskRow:
     """Written several times a task, so it reads `_value_`, which costs a tenth of `value`."""
     a = t.attempt
     if a is None:
-        live = ("", "", 0, 0, 0, 0, "", "")
+        live = ("", "", 0, 0, 0, 0, "", "", 0, 0)
     else:
         live = (a.attempt_id, a.host, a.generation, a.assigned_at_us, a.assigned_us, a.slot,
-                a.stop_as._value_ if a.stop_as else "", a.stop_reason)  # fmt: skip
+                a.stop_as._value_ if a.stop_as else "", a.stop_reason, a.assigned_revision,
+                a.started_revision)  # fmt: skip
     return TaskRow(
         t.session_id, t.task_id, t.index, t.status._value_, t.attempts, t.failures, t.crashes, t.run,
         t.not_before_us, texts_json(t.avoid), t.started_at_us, t.ended_at_us, t.worker_id, t.pid, t.fence,
-        t.outcome._value_ if t.outcome else "", t.exit_code, t.error, t.reason, *live, t.revision,
+        t.outcome._value_ if t.outcome else "", t.exit_code, t.error, t.reason, *live, t.given_back,
+        t.revision,
     )  # fmt: skip
 
 
@@ -127,14 +130,16 @@ def task_of(spec: SpecRow, row: TaskRow, output_bytes: int = 0) -> Task:
         spec.session_id, spec.task_id, spec.ordinal, spec.title, spec.spec, traits_of(spec.traits_json),
         texts_of(spec.needs_json), files_of(spec.files_json), TaskStatus(row.status), None, row.attempts,
         row.failures, row.crashes, row.run, row.not_before_us, texts_of(row.avoid_json), spec.submitted_at_us,
-        row.started_at_us, row.ended_at_us, row.worker_id, row.pid, row.fence,
+        spec.number, spec.submitted_revision, row.given_back, row.started_at_us, row.ended_at_us,
+        row.worker_id, row.pid, row.fence,
         Outcome(row.outcome) if row.outcome else None, row.exit_code, row.error, row.reason,
         revision=row.revision,
     )  # fmt: skip
     if row.attempt_id:
         task.attempt = Attempt(
             row.attempt_id, row.session_id, row.task_id, row.attempts, row.fence, row.worker_id, row.host,
-            row.generation, row.assigned_at_us, row.assigned_us, row.started_at_us, row.pid, row.slot,
+            row.generation, row.assigned_at_us, row.assigned_us, spec.number, row.assigned_revision,
+            row.started_revision, row.started_at_us, row.pid, row.slot,
             Outcome(row.stop_as) if row.stop_as else None, row.stop_reason, output_bytes=output_bytes,
         )  # fmt: skip
     return task

@@ -27,7 +27,10 @@ class Core(State):
 
     @staticmethod
     def load(snapshot: Snapshot, settings: Settings, now: Time) -> Core:
-        """The core as it was at the last commit. Every worker's lease begins anew."""
+        """The core as it was at the last commit. Every worker's lease begins anew.
+
+        The snapshot's tasks are taken out of it on the way.
+        """
         core = Core(snapshot.meta, settings, now)
         restore(core, snapshot, now)
         return core

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from buildrunner_coordinator.domain import cleaning, waiting
+from buildrunner_coordinator.domain import cleaning, history, waiting
 from buildrunner_coordinator.domain.model import (
     Driver,
     FailureAction,
@@ -70,7 +70,7 @@ def cancel_all(core: State, session: Session, reason: str, now: Time, *, running
         elif running:
             stop(core, task, Outcome.CANCELLED, reason, now)
         elif task.attempt is not None:
-            revoke(core, task.attempt)
+            revoke(core, task.attempt, "its session ends")
 
 
 def settle(core: State, session: Session, now: Time) -> None:
@@ -91,6 +91,7 @@ def finish(core: State, session: Session, status: SessionStatus, now: Time) -> N
     session.status, session.ending_as, session.open = status, None, False
     session.ended_at_us, session.ended_us = now.wall_us, now.us
     core.touch(session)
+    history.note_end(core, session)
     cleaning.forget_session(core, session.session_id)
     for key in [key for key in core.pools if key[0] == session.session_id]:
         del core.pools[key]
@@ -99,7 +100,9 @@ def finish(core: State, session: Session, status: SessionStatus, now: Time) -> N
         if worker.session_id == session.session_id and not worker.draining:
             worker.draining = True
             core.journal.workers[worker.worker_id] = worker
-            core.send(worker.worker_id, Drain(f"session {session.session_id} is {status}"))
+            reason = f"session {session.session_id} is {status}"
+            history.note_worker(core, worker, "draining", f"Takes no new tasks: {reason}")
+            core.send(worker.worker_id, Drain(reason))
     if core.settings.retention_ms:
         core.timers.add(now.us + core.settings.retention_ms * 1000, Timer.RETENTION, session.session_id)
 
@@ -135,6 +138,7 @@ def _skip_dependents(core: State, task: Task) -> None:
 def _skip(core: State, task: Task, needed: str) -> None:
     move_task(core, task, "skip")
     task.reason, task.error = "NEED_FAILED", f"needs {needed}, which did not succeed"
+    task.ended_at_us = core.now.wall_us
     _over(core, task)
 
 
@@ -155,5 +159,6 @@ def _apply_policy(core: State, session: Session, now: Time) -> None:
     session.ending_as = SessionStatus.FAILED
     session.reason = f"{session.failure_action} after {session.counts[TaskStatus.FAILED]} failed"
     core.touch(session)
+    history.note_session(core, session, "policy_tripped", f"Its failure policy ends it: {session.reason}")
     stop_now = session.failure_action is FailureAction.STOP_NOW
     cancel_all(core, session, "SESSION_FAILED", now, running=stop_now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from buildrunner_coordinator.domain import cleaning, reading, reports, sessions, tasks, workers
+from buildrunner_coordinator.domain import cleaning, previews, reading, reports, sessions, tasks, workers
 from buildrunner_coordinator.domain import commands as c
 
 HANDLERS: Final[dict[type, Callable[..., Any]]] = {
@@ -25,6 +25,7 @@ HANDLERS: Final[dict[type, Callable[..., Any]]] = {
     c.DeleteSessions: cleaning.delete_sessions,
     c.SubmitTasks: tasks.submit_tasks,
     c.SubmitPlan: tasks.submit_plan,
+    c.PreviewPlan: previews.preview_plan,
     c.CancelTask: tasks.cancel_task,
     c.RetryTasks: tasks.retry_tasks,
     c.FindTask: tasks.find_task,

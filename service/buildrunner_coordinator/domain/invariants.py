@@ -50,6 +50,12 @@ def _counts(core: State) -> Iterator[str]:
         kept = core.sessions[session_id].counts
         if {k: v for k, v in kept.items() if v} != dict(found):
             yield f"session {session_id} counts {kept}, a recount gives {dict(found)}"
+    taken: Counter[str] = Counter()
+    for task in core.attempts.values():
+        taken[task.session_id] += task.traits.slots
+    for session in core.sessions.values():
+        if session.slots_taken != taken[session.session_id]:
+            yield f"session {session.session_id} counts {session.slots_taken} slots, there are {taken} [14]"
     unstarted = sum(1 for t in core.attempts.values() if t.attempt is not None and not t.attempt.started)
     if unstarted != core.queue.unstarted:
         yield f"{core.queue.unstarted} unstarted attempts are counted, there are {unstarted}"
@@ -140,6 +146,9 @@ def _locks(core: State) -> Iterator[str]:
     places = {f"{session_id}/{task_id}" for session_id, task_id in core.queue.waiters.waiting}
     if waiting != places:
         yield f"waiters {waiting ^ places} are in the order or in the table, not in both"
+    woken = core.queue.waiters.waiting - core.queue.waiters.behind.keys()
+    if woken != core.queue.waiters.woken.keys():
+        yield f"waiters {woken ^ core.queue.waiters.woken.keys()} are neither parked nor woken, or both"
     for key, behind in core.queue.waiters.behind.items():
         if behind not in core.locks:
             yield f"task {key} is parked behind {behind}, who is not there [15]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from buildrunner_coordinator.domain.changes import AttemptRow, OutputRow
+from buildrunner_coordinator.domain.changes import AttemptRow, EventRow, OutputRow, OutputTrim
 from buildrunner_coordinator.domain.model import Lapse, Pool, Session, Task, Worker
 from buildrunner_coordinator.domain.replies import LockView, Send
 
@@ -21,6 +21,8 @@ class Journal:
     """By index."""
     attempts: list[AttemptRow] = field(default_factory=list)
     outputs: list[OutputRow] = field(default_factory=list)
+    output_trims: dict[tuple[str, str, int], OutputTrim] = field(default_factory=dict)
+    events: list[EventRow] = field(default_factory=list)
     workers: dict[str, Worker] = field(default_factory=dict)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     lapses: dict[str, Lapse] = field(default_factory=dict)
@@ -29,6 +31,7 @@ class Journal:
     removed_workers: list[str] = field(default_factory=list)
     removed_pools: list[tuple[str, str]] = field(default_factory=list)
     removed_lapses: list[str] = field(default_factory=list)
+    removed_events: list[tuple[int]] = field(default_factory=list)
     removed_locks: list[tuple[str, str]] = field(default_factory=list)
     """(lock id, session id)"""
     sends: list[tuple[str, Send]] = field(default_factory=list)
@@ -40,5 +43,5 @@ class Journal:
         return bool(
             self.tasks or self.sessions or self.workers or self.attempts or self.outputs or self.specs
             or self.pools or self.lapses or self.removed_sessions or self.removed_workers
-            or self.removed_pools or self.removed_lapses or self.watched_tasks
+            or self.removed_pools or self.removed_lapses or self.watched_tasks or self.events
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from buildrunner_coordinator.domain import cleaning, endings, waiting, workers
+from buildrunner_coordinator.domain import cleaning, endings, history, waiting, workers
 from buildrunner_coordinator.domain.model import TaskStatus, Time, WorkerStatus
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
@@ -22,7 +22,8 @@ def _lease(core: State, worker_id: str, _: str, now: Time) -> None:
         workers.watch_lease(core, worker)
         return
     workers.lose_all(core, worker, now, gone=False, reason="its worker was silent for longer than its lease")
-    workers.go_offline(core, worker, now)
+    silence = history.duration(core.settings.lease_ms * 1000)
+    workers.go_offline(core, worker, now, f"nothing was heard of it for {silence}")
 
 
 def _task(core: State, session_id: str, task_id: str, now: Time) -> None:
@@ -46,6 +47,9 @@ def _lapse(core: State, attempt_id: str, _: str, now: Time) -> None:
         (f"{attempt_id}-{i}", lapse.session_id) for i in range(len(lapse.files))
     )
     waiting.wake(core, attempt_id)
+    if lapse.files and lapse.session_id in core.sessions:
+        history.note(core, "unlocked", f"The paths of its attempt on worker {lapse.worker_id} are free again",
+                     session_id=lapse.session_id, task_id=lapse.task_id)  # fmt: skip
 
 
 def _steal(core: State, _: str, __: str, now: Time) -> None:
@@ -56,7 +60,8 @@ def _retire(core: State, worker_id: str, _: str, now: Time) -> None:
     worker = core.workers.get(worker_id)
     ttl_us = core.settings.offline_ttl_ms * 1000
     if worker is not None and worker.status is WorkerStatus.OFFLINE and worker.offline_us + ttl_us <= now.us:
-        cleaning.remove_worker(core, worker_id)
+        away = history.duration(core.settings.offline_ttl_ms * 1000)
+        cleaning.remove_worker(core, worker_id, f"Taken off the list: offline for {away}")
 
 
 def _retention(core: State, session_id: str, _: str, now: Time) -> None:

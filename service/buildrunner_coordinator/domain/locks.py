@@ -5,12 +5,17 @@ A trie of path segments. An entry sits at its key's node; every node above count
 request is granted when no incompatible entry overlaps with it that is a holder, or a waiter who came
 earlier. So everybody who cannot conflict passes, and nobody is starved.
 
+A node keeps exclusive and shared entries apart, each in order of ticket: who is in the way at a node is
+found by bisection, and subtrees that hold nothing incompatible are never entered.
+
 Owners are attempt ids (holders) and waiter tickets; which task they belong to is the caller's business.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from buildrunner_coordinator.domain.model import LockMode, PathRequest
@@ -27,13 +32,33 @@ class Entry(NamedTuple):
     """HELD, or the waiter's place in the order of arrival."""
 
 
+_ticket = itemgetter(2)
+
+
 class _Node:
-    __slots__ = ("below", "children", "entries")
+    __slots__ = ("children", "exclusive", "exclusive_below", "shared", "shared_below")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
-        self.entries: list[Entry] = []
-        self.below = 0
+        self.exclusive: list[Entry] = []
+        """By ticket: holders first."""
+        self.shared: list[Entry] = []
+        self.exclusive_below = 0
+        self.shared_below = 0
+
+    @property
+    def below(self) -> int:
+        """Entries of all modes strictly below."""
+        return self.exclusive_below + self.shared_below
+
+    def entries(self, mode: LockMode) -> list[Entry]:
+        return self.shared if mode is LockMode.SHARED else self.exclusive
+
+    def count_below(self, mode: LockMode, change: int) -> None:
+        if mode is LockMode.SHARED:
+            self.shared_below += change
+        else:
+            self.exclusive_below += change
 
 
 class LockTable:
@@ -58,15 +83,18 @@ class LockTable:
         for request in requests:
             node = self._root
             for segment in key_of(request):
-                node.below += 1
-                node = node.children.setdefault(segment, _Node())
-            node.entries.append(Entry(owner, request, ticket))
+                node.count_below(request.mode, 1)
+                child = node.children.get(segment)
+                if child is None:
+                    child = node.children[segment] = _Node()
+                node = child
+            insort(node.entries(request.mode), Entry(owner, request, ticket), key=_ticket)
 
     def remove(self, owner: str) -> None:
         """Takes out a holder or waiter; none by that name is a harmless repeat."""
-        self._tickets.pop(owner, None)
+        ticket = self._tickets.pop(owner, HELD)
         for request in self._entries.pop(owner, ()):
-            self._take_out(owner, key_of(request))
+            self._take_out(Entry(owner, request, ticket))
 
     def ticket(self, owner: str) -> int | None:
         return self._tickets.get(owner)
@@ -83,49 +111,63 @@ class LockTable:
         for request in requests:
             holder: Entry | None = None
             waiter: Entry | None = None
-            for entry in self._overlapping(key_of(request)):
-                if entry.owner == owner or not _incompatible(entry.request.mode, request.mode):
-                    continue
-                if entry.ticket == HELD:
-                    holder = holder or entry
-                elif entry.ticket < ticket and (waiter is None or entry.ticket > waiter.ticket):
-                    waiter = entry
+            for entries in self.incompatible(request):
+                if holder is None and entries[0].ticket == HELD:
+                    holder = next((one for one in _holders(entries) if one.owner != owner), None)
+                place = bisect_left(entries, ticket, key=_ticket) - 1
+                if place >= 0 and entries[place].ticket > (waiter.ticket if waiter else HELD):
+                    waiter = entries[place]
             found.extend(one for one in (holder, waiter) if one is not None)
         return found
 
-    def _overlapping(self, key: tuple[str, ...]) -> Iterator[Entry]:
+    def incompatible(self, request: PathRequest) -> Iterator[list[Entry]]:
+        """Lists of entries that cannot be held beside `request`, each in order of ticket, none empty."""
+        is_shared = request.mode is LockMode.SHARED
         node = self._root
-        yield from node.entries
-        for segment in key:
+        yield from _at(node, is_shared)
+        for segment in key_of(request):
             child = node.children.get(segment)
             if child is None:
                 return
             node = child
-            yield from node.entries
-        if node.below:
-            yield from self._beneath(node)
+            yield from _at(node, is_shared)
+        yield from _beneath(node, is_shared)
 
-    def _beneath(self, top: _Node) -> Iterator[Entry]:
-        stack = list(top.children.values())
-        while stack:
-            node = stack.pop()
-            yield from node.entries
-            if node.below:
-                stack.extend(node.children.values())
-
-    def _take_out(self, owner: str, key: tuple[str, ...]) -> None:
+    def _take_out(self, entry: Entry) -> None:
+        key, mode = key_of(entry.request), entry.request.mode
         path = [self._root]
         for segment in key:
             path.append(path[-1].children[segment])
-        node = path[-1]
-        node.entries.remove(next(entry for entry in node.entries if entry.owner == owner))
+        entries = path[-1].entries(mode)
+        del entries[entries.index(entry, bisect_left(entries, entry.ticket, key=_ticket))]
         for above in path[:-1]:
-            above.below -= 1
+            above.count_below(mode, -1)
         for depth in range(len(key), 0, -1):
-            if path[depth].entries or path[depth].children:
+            node = path[depth]
+            if node.exclusive or node.shared or node.children:
                 break
             del path[depth - 1].children[key[depth - 1]]
 
 
-def _incompatible(one: LockMode, other: LockMode) -> bool:
-    return one is LockMode.EXCLUSIVE or other is LockMode.EXCLUSIVE
+def _at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
+    if node.exclusive:
+        yield node.exclusive
+    if node.shared and not is_shared:
+        yield node.shared
+
+
+def _beneath(top: _Node, is_shared: bool) -> Iterator[list[Entry]]:
+    stack = [top]
+    while stack:
+        node = stack.pop()
+        if node.exclusive_below or (node.shared_below and not is_shared):
+            for child in node.children.values():
+                yield from _at(child, is_shared)
+                stack.append(child)
+
+
+def _holders(entries: list[Entry]) -> Iterator[Entry]:
+    for one in entries:
+        if one.ticket != HELD:
+            return
+        yield one

@@ -152,6 +152,9 @@ class Session:
     """1, 2, 3, ... in order of creation."""
     counts: dict[TaskStatus, int] = field(default_factory=lambda: dict.fromkeys(TaskStatus, 0))
     revision: int = 0
+    # In memory only:
+    slots_taken: int = 0
+    """Slots of workers that its tasks have now, those sent ahead among them."""
 
     @property
     def is_over(self) -> bool:
@@ -172,6 +175,9 @@ class Attempt:
     generation: int
     assigned_at_us: int
     assigned_us: int
+    task_number: int = 0
+    assigned_revision: int = 0
+    started_revision: int = 0
     started_at_us: int = 0
     pid: int = 0
     slot: int = 0
@@ -179,8 +185,14 @@ class Attempt:
     """Set once it has been told to stop: the outcome that was ordered."""
     stop_reason: str = ""
     revoking: bool = False
+    asked_why: str = ""
+    """Why it was asked back. In memory only."""
     output_bytes: int = 0
     """Offset behind the last byte of output that is durable (or in this batch)."""
+    output_trimmed: int = 0
+    """Up to where what lies behind the kept beginning was removed, since this start."""
+    output_dropped_bytes: int = 0
+    """Set at its end."""
     unnamed: int = 0
     """Heartbeats in a row that did not name it."""
 
@@ -212,6 +224,11 @@ class Task:
     avoid: tuple[str, ...] = ()
     """Workers on which it failed in this run."""
     submitted_at_us: int = 0
+    number: int = 0
+    """Its place in the session, from 1."""
+    submitted_revision: int = 0
+    given_back: int = 0
+    """How often in all a worker gave it back before it started."""
     started_at_us: int = 0
     ended_at_us: int = 0
     worker_id: str = ""
@@ -332,3 +349,6 @@ class Settings(NamedTuple):
     output_tail_bytes: int = 2 << 20
     report_repeat_ms: int = 5_000
     lock_age_ms: int = 30_000
+    """Who has waited so long for path locks is served before all others once they are free."""
+    slot_age_ms: int = 2_000
+    """A task of several slots that was passed over for so long gets room kept free for it."""

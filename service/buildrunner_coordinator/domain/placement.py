@@ -1,15 +1,16 @@
 """Which task goes to which worker: priority first, then equal shares, then order of submission.
 
 One pass a batch. Tasks of a session with the same traits form a lane; the pass takes the session with
-the highest priority and, among equals, the fewest tasks at work, and gives its oldest task to the
-least loaded worker that can take it. Free slots are filled before anything is sent ahead of its slot.
+the highest priority and, among equals, the fewest slots at work, and gives its oldest task to the least
+loaded worker that can take it. Free slots are filled before anything is sent ahead of its slot. Before
+all others go those whose wait for path locks has aged; room for heavy tasks is kept by reserving.py.
 """
 
 from __future__ import annotations
 
 import heapq
 
-from buildrunner_coordinator.domain import attempts, waiting
+from buildrunner_coordinator.domain import attempts, reserving, waiting
 from buildrunner_coordinator.domain.model import (
     Session,
     SessionStatus,
@@ -24,20 +25,28 @@ from buildrunner_coordinator.domain.model import (
 from buildrunner_coordinator.domain.moves import held
 from buildrunner_coordinator.domain.queueing import Lane
 from buildrunner_coordinator.domain.state import State
-from buildrunner_coordinator.domain.stealing import rebalance
+from buildrunner_coordinator.domain.stealing import make_way, rebalance
+from buildrunner_coordinator.domain.timers import Timer
 
-Turn = tuple[int, int, int, str, Traits]
-"""Whose turn it is: negated priority, tasks at work, order of the session; its id, the lane to serve."""
+_MOST_PARKED = 2000
+"""So many tasks find their paths taken in one pass at most; the others are looked at in the next one,
+so that a flood of tasks for one path does not hold up heartbeats."""
+
+Candidate = tuple[bool, bool, float, int, int, Worker]
+"""A worker in the order in which a lane asks them: full ones last, before them those on which room is
+kept, then by the share of slots taken, by arrival. The fifth is what this order was reckoned with."""
 
 
 def place(core: State, now: Time) -> None:
     """One pass. Ends when nothing is left that a worker could take now."""
-    if core.queue.lanes:
-        workers = [worker for worker in core.workers.values() if has_room(worker)]
-        if workers:
-            _Pass(core, workers, now).run()
+    workers = [one for one in core.workers.values() if has_room(one)] if core.queue.lanes else []
+    if workers:
+        _Pass(core, workers, now).run()
+    else:
+        core.queue.kept = {}
     if core.queue.unstarted:
         rebalance(core, now)
+        make_way(core, now)
 
 
 def has_room(worker: Worker) -> bool:
@@ -56,8 +65,12 @@ def suits(worker: Worker, session_id: str, traits: Traits) -> bool:
         return False
     if traits.wanted_worker_id and traits.wanted_worker_id != worker.worker_id:
         return False
-    if traits.slots > worker.slots or not set(traits.labels) <= set(worker.labels):
+    if traits.slots > worker.slots or (traits.labels and not set(traits.labels) <= set(worker.labels)):
         return False
+    return runs_kind(worker, traits)
+
+
+def runs_kind(worker: Worker, traits: Traits) -> bool:
     if traits.kind is TaskKind.COMMAND:
         return worker.kinds.commands
     if traits.kind is TaskKind.HANDLER:
@@ -74,112 +87,229 @@ def takes(worker: Worker, task: Task) -> bool:
     return not task.files and task.traits.slots == 1
 
 
+def may_place(session: Session) -> bool:
+    """The session runs, and not as many tasks as it may."""
+    if session.status is not SessionStatus.RUNNING or session.ending_as is not None:
+        return False
+    return not session.max_parallel or held(session) < session.max_parallel
+
+
+class _OpenLane:
+    """A lane during a pass."""
+
+    __slots__ = ("candidates", "lane", "traits")
+
+    def __init__(self, traits: Traits, lane: Lane) -> None:
+        self.traits = traits
+        self.lane = lane
+        self.candidates: list[Candidate] | None = None
+
+
+class _Desk:
+    """A session during a pass: its lanes, the one with its next task first. Lanes for whose tasks no
+    worker has room are not among them: room only shrinks during a pass."""
+
+    __slots__ = ("lanes", "session")
+
+    def __init__(self, core: State, session: Session) -> None:
+        self.session = session
+        self.lanes: list[tuple[int, int, int, _OpenLane]] = []
+        lanes = core.queue.lanes.get(session.session_id, {})
+        for traits, lane in list(lanes.items()):
+            _trim(core, lane)
+            if lane:
+                place_in_line = (-traits.priority, lane[0][0], len(self.lanes))
+                self.lanes.append((*place_in_line, _OpenLane(traits, lane)))
+            else:
+                del lanes[traits]
+        heapq.heapify(self.lanes)
+
+    def turn(self, core: State) -> _Turn | None:
+        """None: nothing to place. Among equals goes who would have room kept: else those whose tasks fit
+        would take every slot that comes free."""
+        if not self.lanes or not may_place(self.session):
+            return None
+        priority, _, _, opened = self.lanes[0]
+        is_young = not core.queue.claims or not reserving.is_aged(core, opened.lane[0][2])
+        return priority, self.session.slots_taken, is_young, self.session.order, self
+
+    def go_on(self, core: State) -> None:
+        """The head of the first lane is gone: its lane lines up again."""
+        priority, _, number, opened = self.lanes[0]
+        _trim(core, opened.lane)
+        if opened.lane:
+            heapq.heapreplace(self.lanes, (priority, opened.lane[0][0], number, opened))
+        else:
+            heapq.heappop(self.lanes)
+
+
+_Turn = tuple[int, int, bool, int, _Desk]
+"""Negated priority, slots at work, not yet aged, order of the session: least first."""
+
+
 class _Pass:
     def __init__(self, core: State, workers: list[Worker], now: Time) -> None:
         self.core = core
         self.workers = workers
         self.now = now
-        self.blocked: set[tuple[str, Traits]] = set()
-        """Lanes that no worker has room for; room only shrinks during a pass."""
-        self.candidates: dict[tuple[str, Traits], list[tuple[bool, float, int, Worker]]] = {}
+        self.rooms = len(workers)
+        """How many workers may hold one more."""
+        self.parked = 0
+        self.kept: dict[str, tuple[str, str]] = {}
+        self.kept_before = core.queue.kept
+        self.not_ahead: set[str] = set()
+        """Workers to which nothing is sent ahead, since that would take the room of heavy tasks."""
 
     def run(self) -> None:
         """Takes one task at a time from the session whose turn it is."""
-        turns: list[Turn] = []
-        for session_id in list(self.core.queue.lanes):
-            self._queue_turn(turns, session_id)
-        while turns:
-            _, _, _, session_id, traits = heapq.heappop(turns)
-            self._serve(session_id, traits)
-            self._queue_turn(turns, session_id)
+        queue = self.core.queue
+        reserving.forget_old(self.core)
+        self._serve_aged()
+        chosen = list(queue.lanes)
+        while chosen:
+            queue.stirred.clear()
+            self._serve_all(chosen)
+            chosen = [] if self._is_over() else sorted(queue.stirred)
+        queue.kept = self.kept
+        for session_id in [one for one, lanes in queue.lanes.items() if not lanes]:
+            del queue.lanes[session_id]
 
-    def _queue_turn(self, turns: list[Turn], session_id: str) -> None:
-        session = self.core.sessions[session_id]
-        traits = self._best_lane(session)
-        if traits is not None:
-            heapq.heappush(turns, (-traits.priority, held(session), session.order, session_id, traits))
+    def _serve_all(self, session_ids: list[str]) -> None:
+        turns = []
+        for session_id in session_ids:
+            turn = _Desk(self.core, self.core.sessions[session_id]).turn(self.core)
+            if turn is not None:
+                turns.append(turn)
+                self._hold_back(turn[4])
+        heapq.heapify(turns)
+        while turns and not self._is_over():
+            desk = turns[0][4]
+            self._serve(desk)
+            turn = desk.turn(self.core)
+            if turn is None:
+                heapq.heappop(turns)
+            else:
+                heapq.heapreplace(turns, turn)
 
-    def _best_lane(self, session: Session) -> Traits | None:
-        """The traits of the task that is next in this session, or None if none can be placed."""
-        if session.status is not SessionStatus.RUNNING or session.ending_as is not None:
-            return None
-        if session.max_parallel and held(session) >= session.max_parallel:
-            return None
-        best: tuple[int, int] | None = None
-        chosen: Traits | None = None
-        lanes = self.core.queue.lanes.get(session.session_id, {})
-        for traits, lane in list(lanes.items()):
-            _trim(self.core, lane)
-            if not lane:
-                del lanes[traits]
-            elif (session.session_id, traits) not in self.blocked:
-                rank = (-traits.priority, lane[0][0])
-                if best is None or rank < best:
-                    best, chosen = rank, traits
-        if not lanes:
-            self.core.queue.lanes.pop(session.session_id, None)
-        return chosen
+    def _hold_back(self, desk: _Desk) -> None:
+        for *_, opened in desk.lanes:
+            if opened.traits.slots > 1:
+                session_id, traits = desk.session.session_id, opened.traits
+                self.not_ahead.update(one.worker_id for one in self.workers if suits(one, session_id, traits))
 
-    def _serve(self, session_id: str, traits: Traits) -> None:
-        """Places the next task of the session, parks it, or finds its lane blocked."""
-        lane = self.core.queue.lanes[session_id].get(traits)
-        if not lane or lane[0][2].status is not TaskStatus.QUEUED:
+    def _is_over(self) -> bool:
+        """Nobody can take anything, or enough was looked at for one pass."""
+        if self.parked >= _MOST_PARKED:
+            self.core.timers.add(self.now.us, Timer.STEAL)
+            return True
+        return not self.rooms and not self.core.queue.waiters.woken
+
+    def _serve_aged(self) -> None:
+        """Those whose wait for locks has aged, in order of their tickets, whoever's turn it would be."""
+        core = self.core
+        if not core.queue.waiters.woken:
             return
-        task = lane[0][2]
-        worker = self._choose(session_id, task)
-        if worker is None:
-            self._pass_over(session_id, traits, lane)
+        found = [core.tasks[session_id][task_id] for session_id, task_id in core.queue.waiters.woken]
+        aged = [task for task in found if waiting.is_aged(core, task) and is_ready(core, task)]
+        aged.sort(key=lambda task: core.locks.ticket(waiting.waiter_name(task.key)) or 0)
+        for task in aged:
+            if not may_place(core.sessions[task.session_id]):
+                continue
+            opened = _OpenLane(task.traits, [])
+            worker = self._choose(task.session_id, opened, task)
+            if worker is not None:
+                self._give(task, worker)
+            elif task.traits.slots > 1:
+                self._keep_room(task)
+
+    def _serve(self, desk: _Desk) -> None:
+        """Places the next task of the session, parks it, or finds its lane without a worker."""
+        opened = desk.lanes[0][3]
+        task = opened.lane[0][2]
+        worker = self._choose(desk.session.session_id, opened, task)
+        if worker is not None:
+            heapq.heappop(opened.lane)
+            self._give(task, worker)
+            desk.go_on(self.core)
             return
-        heapq.heappop(lane)
+        heapq.heappop(desk.lanes)
+        self._let_go(desk.session.session_id, opened.traits)
+        if opened.traits.slots > 1 and task.key not in self.kept.values():
+            self._keep_room(task)
+
+    def _give(self, task: Task, worker: Worker) -> None:
         if task.files and not waiting.try_grant(self.core, task):
+            self.parked += 1
             return
         attempts.assign(self.core, task, worker, self.now)
+        if len(worker.attempts) >= worker.credit:
+            self.rooms -= 1
 
-    def _pass_over(self, session_id: str, traits: Traits, lane: Lane) -> None:
-        """No worker for the lane in this pass; one without any suitable worker keeps no locks waiting."""
-        self.blocked.add((session_id, traits))
-        if not any(serves(one) and suits(one, session_id, traits) for one in self.core.workers.values()):
-            for _, _, task in lane:
-                waiting.leave(self.core, task)
+    def _let_go(self, session_id: str, traits: Traits) -> None:
+        """Tasks that no worker suits keep no locks waiting."""
+        core = self.core
+        mine = [key for key in core.queue.waiters.woken if key[0] == session_id]
+        if not mine or any(serves(w) and suits(w, session_id, traits) for w in core.workers.values()):
+            return
+        for _, task_id in mine:
+            task = core.tasks[session_id][task_id]
+            if task.traits == traits:
+                waiting.leave(core, task)
 
-    def _choose(self, session_id: str, task: Task) -> Worker | None:
-        heap = self._candidates(session_id, task.traits)
+    def _keep_room(self, task: Task) -> None:
+        able = [
+            worker for worker in self.core.workers.values()
+            if worker.connected and serves(worker) and worker.worker_id not in self.kept
+            and suits(worker, task.session_id, task.traits)
+        ]  # fmt: skip
+        if able:
+            worker_id = reserving.keep_room(self.core, task, able, self.now)
+            if worker_id:
+                self.kept[worker_id] = task.key
+
+    def _choose(self, session_id: str, opened: _OpenLane, task: Task) -> Worker | None:
+        heap = opened.candidates
+        if heap is None:
+            heap = opened.candidates = self._candidates(session_id, opened.traits)
         if task.avoid:
-            fresh = [one for *_, one in heap if one.worker_id not in task.avoid and takes(one, task)]
+            others = [one[5] for one in heap if one[5].worker_id not in task.avoid]
+            fresh = [worker for worker in others if self._free(worker, task)]
             if fresh:
-                return min(fresh, key=_load)
+                return min(fresh, key=self._candidate)
         while heap:
-            worker = heap[0][3]
-            load = _load(worker)
-            if load != heap[0][:3]:
-                heapq.heapreplace(heap, (*load, worker))
-            elif takes(worker, task):
+            worker = heap[0][5]
+            if heap[0][4] != worker.slots_taken:
+                heapq.heapreplace(heap, self._candidate(worker))
+            elif self._free(worker, task):
                 return worker
             else:
                 heapq.heappop(heap)
         return None
 
-    def _candidates(self, session_id: str, traits: Traits) -> list[tuple[bool, float, int, Worker]]:
-        found = self.candidates.get((session_id, traits))
-        if found is None:
-            found = [(*_load(w), w) for w in self.workers if suits(w, session_id, traits)]
-            heapq.heapify(found)
-            self.candidates[session_id, traits] = found
+    def _free(self, worker: Worker, task: Task) -> bool:
+        if not takes(worker, task) or worker.worker_id in self.kept:
+            return False
+        return worker.slots_taken < worker.slots or worker.worker_id not in self.not_ahead
+
+    def _candidates(self, session_id: str, traits: Traits) -> list[Candidate]:
+        found = [self._candidate(worker) for worker in self.workers if suits(worker, session_id, traits)]
+        heapq.heapify(found)
         return found
 
-
-def _load(worker: Worker) -> tuple[bool, float, int]:
-    """Least first: free slots before full ones, then the share of slots taken, then the order of arrival."""
-    return worker.slots_taken >= worker.slots, worker.slots_taken / worker.slots, worker.order
+    def _candidate(self, worker: Worker) -> Candidate:
+        taken, slots = worker.slots_taken, worker.slots
+        was_kept = worker.worker_id in self.kept_before
+        return taken >= slots, was_kept, taken / slots, worker.order, taken, worker
 
 
 def _trim(core: State, lane: Lane) -> None:
     """Drops entries at the head whose task may not be placed; whatever changes that enters it anew."""
-    while lane and not _may_be_placed(core, lane[0][2]):
+    while lane and not is_ready(core, lane[0][2]):
         heapq.heappop(lane)
 
 
-def _may_be_placed(core: State, task: Task) -> bool:
+def is_ready(core: State, task: Task) -> bool:
+    """It waits for nothing but a worker, as far as is known."""
     return (
         task.status is TaskStatus.QUEUED
         and task.not_before_us <= core.now.us

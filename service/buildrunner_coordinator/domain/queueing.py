@@ -21,6 +21,22 @@ class Waiters:
         self.parked: dict[str, dict[tuple[str, str], None]] = {}
         self.waiting: set[tuple[str, str]] = set()
         """Tasks with a place in the order, parked or just woken."""
+        self.woken: dict[tuple[str, str], None] = {}
+        """Those of them that are not parked: nobody was in their way when they were last looked at."""
+
+
+class Claim:
+    """A task of several slots that was passed over: since when, and where room is kept for it."""
+
+    __slots__ = ("patience_us", "since_us", "tried", "until_us", "worker_id")
+
+    def __init__(self, since_us: int, patience_us: int) -> None:
+        self.since_us = since_us
+        self.patience_us = patience_us
+        """For how long the next worker is waited for."""
+        self.worker_id = ""
+        self.until_us = 0
+        self.tried: set[str] = set()
 
 
 class Queue:
@@ -31,6 +47,11 @@ class Queue:
         self.waiters = Waiters()
         self.unstarted = 0
         """Live attempts that no worker has started."""
+        self.claims: dict[tuple[str, str], Claim] = {}
+        self.kept: dict[str, tuple[str, str]] = {}
+        """Workers on which the last pass kept room free, and the task for which it did."""
+        self.stirred: set[str] = set()
+        """Sessions of tasks that came back to the lanes during a pass."""
         self._added = 0
 
     def add(self, task: Task) -> None:

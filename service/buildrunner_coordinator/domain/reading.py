@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import codec, sessions, views, waiting, waits
+from buildrunner_coordinator.domain import codec, explaining, sessions, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import (
     PathRequest,
     SessionStatus,
-    Task,
     TaskStatus,
     Time,
     WorkerStatus,
@@ -120,13 +120,14 @@ def explain_tasks(
                                              f"{session.session_id}.", id=command.task_id)  # fmt: skip
 
     def explained() -> list[tuple[TaskView, list[Wait]]]:
-        chosen: list[Task] = [
-            task
-            for task in mine.values()
-            if command.task_id in ("", task.task_id) and task.index > command.after
-        ]
-        chosen.sort(key=lambda task: task.index)
-        return [(views.task_view(core, t), waits.explain(core, t)) for t in chosen[: command.limit]]
+        explainer = explaining.Explainer(core, session)
+        if command.task_id:
+            task = mine.get(command.task_id)
+            return [(views.task_view(core, task), explainer.explain_fully(task))] if task is not None else []
+        chosen = [task for task in mine.values() if task.index > command.after]
+        # In order already, but for tasks that were revived.
+        chosen.sort(key=attrgetter("index"))
+        return [(views.task_view(core, one), explainer.explain(one)) for one in chosen[: command.limit]]
 
     return explained
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from buildrunner_coordinator.domain.changes import LapseRow, PoolRow, SessionRow, TaskRow
-from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest, Worker
+from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest, TaskStatus, Worker
 
 # ------------------------------------------------------------------- replies
 
@@ -48,6 +48,13 @@ class Submitted(NamedTuple):
     added: int
 
 
+class PlanLook(NamedTuple):
+    """What only the core can say of a plan that was not submitted."""
+
+    waits: list[tuple[str, TaskStatus, list[Wait]]]
+    """Task id, the state that it would begin in, and what its paths would have to wait for."""
+
+
 class Retried(NamedTuple):
     session: SessionRow
     revived: int
@@ -59,6 +66,8 @@ class WorkerView(NamedTuple):
     worker: Worker
     """A copy; its `attempts` are empty."""
     tasks: tuple[tuple[str, str, int], ...]
+    attempt_ids: tuple[str, ...] = ()
+    """Of the same, in the same order."""
 
 
 class WorkerPage(NamedTuple):

@@ -7,9 +7,8 @@ zombie's late word clear another worker's reservation.
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import attempts, endings
+from buildrunner_coordinator.domain import attempts, endings, history, outputs
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain.changes import OutputRow
 from buildrunner_coordinator.domain.ids import mix
 from buildrunner_coordinator.domain.model import Attempt, Outcome, Task, Time, Worker
 from buildrunner_coordinator.domain.moves import move_worker
@@ -53,7 +52,7 @@ def append_output(core: State, command: c.AppendOutput, now: Time) -> OutputAck:
     task = _live(core, command.attempt_id, command.fence, command.worker_id)
     if task is None or task.attempt is None:
         return OutputAck(command.attempt_id, command.fence, 0, True)
-    _append(core, task.attempt, command.chunks)
+    outputs.append(core, task.attempt, command.chunks)
     return OutputAck(command.attempt_id, command.fence, task.attempt.output_bytes, False)
 
 
@@ -66,7 +65,7 @@ def finished(core: State, command: c.Finished, now: Time) -> Acknowledge:
         return Acknowledge(attempt_id, fence, Disposition.DUPLICATE if known else _STALE)
     attempt = task.attempt
     if command.output:
-        _append(core, attempt, command.output)
+        outputs.append(core, attempt, command.output)
     if attempt.output_bytes < command.output_bytes:
         return Acknowledge(attempt_id, fence, Disposition.OUTPUT_MISSING, attempt.output_bytes)
     _conclude(core, task, attempt, command, now)
@@ -79,24 +78,6 @@ def _live(core: State, attempt_id: str, fence: int, worker_id: str) -> Task | No
     if task is None or task.fence != fence or task.worker_id != worker_id:
         return None
     return task
-
-
-def _append(core: State, attempt: Attempt, chunks: tuple[c.Chunk, ...]) -> None:
-    """Takes the pieces that follow on what is there; what is there already is cut off, a gap ends it."""
-    for chunk in chunks:
-        position = chunk.offset - chunk.dropped_bytes
-        end = chunk.offset + len(chunk.data)
-        if end <= attempt.output_bytes:
-            continue
-        if position > attempt.output_bytes:
-            return
-        cut = max(0, attempt.output_bytes - chunk.offset)
-        dropped = chunk.dropped_bytes if cut == 0 else 0
-        core.journal.outputs.append(OutputRow(
-            attempt.session_id, attempt.task_id, attempt.number, chunk.offset + cut, chunk.channel, dropped,
-            chunk.data[cut:] if cut else chunk.data,
-        ))  # fmt: skip
-        attempt.output_bytes = end
 
 
 def _conclude(core: State, task: Task, attempt: Attempt, report: c.Finished, now: Time) -> None:
@@ -112,13 +93,13 @@ def _conclude(core: State, task: Task, attempt: Attempt, report: c.Finished, now
         attempts.after_ordered_stop(core, task, ordered, attempt.stop_reason, now)
     elif report.outcome in (Outcome.CANCELLED, Outcome.REVOKED):
         attempts.end(core, task, now, Outcome.REVOKED, report=report)
-        attempts.requeue(core, task, now)
+        attempts.requeue(core, task, now, attempts.stopped_at_no_cost(task))
     elif report.outcome is Outcome.LOST:
         attempts.lose(core, task, now, gone=True, reason=report.error or "its worker lost its lease")
     elif report.outcome is Outcome.NOT_STARTED and report.worker_fault:
         attempts.end(core, task, now, Outcome.NOT_STARTED, report=report)
         _blame(core, task, worker)
-        attempts.requeue(core, task, now)
+        attempts.requeue(core, task, now, f"worker {attempt.worker_id} could not start it")
     else:
         attempts.end(core, task, now, report.outcome, report=report, error=report.error or _describe(report))
         _count(core, worker, succeeded=False)
@@ -132,7 +113,7 @@ def _fail_or_retry(core: State, task: Task, report: c.Finished, now: Time) -> No
         return
     task.avoid = tuple(dict.fromkeys((*task.avoid, task.worker_id)))
     task.not_before_us = now.us + backoff_us(task)
-    attempts.requeue(core, task, now)
+    attempts.requeue(core, task, now, f"retry {task.failures} of {task.traits.max_retries}")
 
 
 def backoff_us(task: Task) -> int:
@@ -165,9 +146,11 @@ def _blame(core: State, task: Task, worker: Worker | None) -> None:
     worker.faults += 1
     core.journal.workers[worker.worker_id] = worker
     if worker.faults >= core.settings.worker_fault_limit:
-        move_worker(core, worker, "fault")
+        if move_worker(core, worker, "fault"):
+            failed = f"{worker.faults} starts in a row failed"
+            history.note_worker(core, worker, "error", f"{failed}: no more tasks until it registers anew")
         for attempt in worker.attempts.values():
-            attempts.revoke(core, attempt)
+            attempts.revoke(core, attempt, "its worker fails to start tasks")
 
 
 def _describe(report: c.Finished) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, views, waiting
+from buildrunner_coordinator.domain import attempts, endings, history, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
@@ -49,6 +49,7 @@ def create(core: State, command: c.CreateSession, now: Time) -> Session:
     core.sessions[session.session_id] = session
     remember(core, session)
     core.touch(session)
+    history.note_session(core, session, "created", f"Created as {session.name!r}")
     return session
 
 
@@ -61,7 +62,11 @@ def remember(core: State, session: Session) -> None:
 
 def run(core: State, session: Session, event: str, now: Time) -> None:
     """CREATED, PAUSED or FAILED to RUNNING, with its pool of workers."""
+    before = session.status
     if move_session(core, session, event):
+        if event != "retry":
+            kind = "resumed" if before is SessionStatus.PAUSED else "started"
+            history.note_session(core, session, kind, kind.capitalize())
         session.started_at_us = session.started_at_us or now.wall_us
         core.queue.lanes.setdefault(session.session_id, {})
     set_wanted(core, session, session.wanted_workers)
@@ -80,6 +85,15 @@ def set_wanted(core: State, session: Session, wanted: int) -> None:
         pool = core.pools[key] = Pool(session.session_id, "", wanted)
     pool.wanted = wanted
     core.journal.pools[key] = pool
+
+
+def seal(core: State, session: Session) -> None:
+    """No task can be added any more. A repetition changes nothing."""
+    if session.open:
+        session.open = False
+        there = history.counted(sum(session.counts.values()), "task")
+        history.note_session(core, session, "sealed", f"Sealed with {there}: no more can be added")
+    core.touch(session)
 
 
 def create_session(core: State, command: c.CreateSession, now: Time) -> Callable[[], SessionRow]:
@@ -125,7 +139,9 @@ def resume_session(core: State, command: c.ResumeSession, now: Time) -> Callable
 def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[], SessionRow]:
     """Nothing new starts. What has not started is taken back; with `now` what runs is stopped too."""
     session = find(core, command.session_id)
-    move_session(core, session, "pause")
+    if move_session(core, session, "pause"):
+        what = "what runs is stopped and queued again" if command.now else "what runs goes on to its end"
+        history.note_session(core, session, "paused", f"Paused: {what}")
     session.locks_released = session.locks_released or command.release_locks
     core.touch(session)
     waiting.step_aside(core, session.session_id)
@@ -135,7 +151,7 @@ def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[
         if command.now:
             attempts.stop(core, task, Outcome.REVOKED, "PAUSED", now)
         else:
-            attempts.revoke(core, task.attempt)
+            attempts.revoke(core, task.attempt, "its session is paused")
     return shown(core, session)
 
 
@@ -151,8 +167,7 @@ def cancel_session(core: State, command: c.CancelSession, now: Time) -> Callable
 def close_session(core: State, command: c.CloseSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     if session.open:
-        session.open = False
-        core.touch(session)
+        seal(core, session)
         endings.settle(core, session, now)
     return shown(core, session)
 
@@ -171,6 +186,7 @@ def update_session(core: State, command: c.UpdateSession, now: Time) -> Callable
         raise Refusal(
             Reason.WRONG_STATE, f"Session {session.session_id} is {session.status}: nothing to change."
         )
+    _note_changes(core, session, command)
     if command.max_parallel is not None:
         session.max_parallel = command.max_parallel
     if command.metadata_json is not None:
@@ -182,6 +198,20 @@ def update_session(core: State, command: c.UpdateSession, now: Time) -> Callable
         set_wanted(core, session, command.wanted_workers)
     core.touch(session)
     return shown(core, session)
+
+
+def _note_changes(core: State, session: Session, command: c.UpdateSession) -> None:
+    """What steers it; metadata and reported progress are no events."""
+    told = []
+    if command.max_parallel not in (None, session.max_parallel):
+        told.append(f"at most {command.max_parallel} tasks at once" if command.max_parallel
+                    else "any number of tasks at once")  # fmt: skip
+    if command.failure_action is not None:
+        told.append(f"failure policy {command.failure_action} after {command.failure_limit or 1}")
+    if command.wanted_workers not in (None, session.wanted_workers):
+        told.append(f"{history.counted(command.wanted_workers or 0, 'worker')} wanted")
+    if told:
+        history.note_session(core, session, "changed", f"Changed: {', '.join(told)}")
 
 
 def update_progress(core: State, command: c.UpdateProgress, now: Time) -> Callable[[], SessionRow]:
@@ -222,5 +252,7 @@ def _end(core: State, session: Session, status: SessionStatus, reason: str, now:
     session.ending_as = status
     session.reason = reason or session.reason
     core.touch(session)
+    because = f": {reason}" if reason else ""
+    history.note_session(core, session, history.ends_session(status), f"Told to end as {status}{because}")
     endings.cancel_all(core, session, "SESSION_CANCELLED", now, running=True)
     endings.settle(core, session, now)

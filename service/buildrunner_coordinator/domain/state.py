@@ -57,6 +57,8 @@ class State:
         self.recent = RecentReports()
         self.requests = RequestLog(settings.request_ttl_ms * 1000, settings.requests_per_client)
         self.journal = Journal()
+        self.events_swept_us = 0
+        """Core time at which old events were last looked for; see history.py."""
 
     @property
     def meta(self) -> MetaRow:

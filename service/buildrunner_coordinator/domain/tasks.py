@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, sessions, views, waiting
+from buildrunner_coordinator.domain import attempts, endings, history, sessions, steps, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.codec import task_of
 from buildrunner_coordinator.domain.graphs import find_cycle
@@ -27,7 +27,7 @@ def submit_tasks(core: State, command: c.SubmitTasks, now: Time) -> Callable[[],
     check_tasks(core, session, command.tasks)
     added = _add(core, session, command.tasks, now)
     if command.seal:
-        session.open = False
+        sessions.seal(core, session)
     endings.settle(core, session, now)
     return _submitted(core, session, added if command.summaries else [], len(added))
 
@@ -35,21 +35,27 @@ def submit_tasks(core: State, command: c.SubmitTasks, now: Time) -> Callable[[],
 def submit_plan(core: State, command: c.SubmitPlan, now: Time) -> Callable[[], Submitted]:
     """Everything is checked before the session comes into being."""
     if command.create is None:
-        session = sessions.find(core, command.session_id)
-        _check_open(session)
-        if command.start:
-            check_session(session, "start")
-        check_tasks(core, session, command.tasks)
+        session = check_plan(core, command.session_id, command.tasks, start=command.start)
     else:
         check_tasks(core, None, command.tasks)
         session = sessions.create(core, command.create, now)
     added = _add(core, session, command.tasks, now)
     if command.seal:
-        session.open = False
+        sessions.seal(core, session)
     core.touch(session)
     if command.start:
         sessions.run(core, session, "start", now)
     return _submitted(core, session, [], len(added))
+
+
+def check_plan(core: State, session_id: str, tasks: tuple[c.NewTask, ...], *, start: bool) -> Session:
+    """The session that such tasks may be added to. Raises Refusal."""
+    session = sessions.find(core, session_id)
+    _check_open(session)
+    if start:
+        check_session(session, "start")
+    check_tasks(core, session, tasks)
+    return session
 
 
 def check_tasks(core: State, session: Session | None, tasks: tuple[c.NewTask, ...]) -> None:
@@ -90,6 +96,8 @@ def cancel_task(core: State, command: c.CancelTask, now: Time) -> Callable[[], T
         raise Refusal(Reason.TASK_NOT_FOUND, f"There is no unfinished task {command.task_id!r} in session "
                                              f"{session.session_id}.", id=command.task_id)  # fmt: skip
     if task.status in c.TASK_WAITING:
+        because = f": {command.reason}" if command.reason else ""
+        history.note_task(core, task, "cancel_requested", f"Told to end as cancelled{because}")
         endings.cancel_now(core, task, command.reason or "CANCELLED", now)
     else:
         attempts.stop(core, task, Outcome.CANCELLED, command.reason or "CANCELLED", now)
@@ -115,6 +123,8 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
     for task in chosen:
         _admit(core, session, task)
     session.run += 1
+    again = f"{history.counted(len(chosen), 'task')} to run again, as run {session.run}"
+    history.note_session(core, session, "retried", f"Retried: {again}")
     if was_over:
         session.ended_at_us, session.ended_us, session.reason = 0, 0, ""
         sessions.run(core, session, "retry", now)
@@ -157,11 +167,13 @@ def _check_declared(session: Session | None, added: int) -> None:
 def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time) -> list[Task]:
     added = []
     live = core.tasks[session.session_id]
-    for new in tasks:
+    revision = core.revision + 1
+    for number, new in enumerate(tasks, sum(session.counts.values()) + 1):
         needs = tuple(dict.fromkeys(new.needs)) if new.needs else ()
         task = Task(
             session.session_id, new.task_id, core.next_index, new.title, new.spec, new.traits, needs,
-            new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us,
+            new.files, TaskStatus.BLOCKED, submitted_at_us=now.wall_us, number=number,
+            submitted_revision=revision,
         )  # fmt: skip
         core.next_index += 1
         live[new.task_id] = task
@@ -173,7 +185,7 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
         _admit(core, session, task)
     core.touch(session)
     if session.declared_tasks and sum(session.counts.values()) >= session.declared_tasks:
-        session.open = False
+        sessions.seal(core, session)
     return added
 
 
@@ -250,6 +262,8 @@ def _with_skipped(found: dict[str, Task], named: tuple[str, ...]) -> set[str]:
 def _revive(core: State, session: Session, task: Task) -> None:
     core.ended[session.session_id].pop(task.task_id, None)
     core.tasks[session.session_id][task.task_id] = task
+    before = steps.fate(task.status, task.reason, task.error)
+    history.note_task(core, task, "retried", f"To run again, as run {task.run + 1}: before, {before}")
     move_task(core, task, "revive")
     task.run += 1
     task.failures = task.crashes = task.ended_at_us = 0

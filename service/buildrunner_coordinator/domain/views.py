@@ -37,7 +37,7 @@ def worker_view(worker: Worker) -> WorkerView:
     tasks = tuple((a.session_id, a.task_id, a.number) for a in worker.attempts.values())
     picture = Worker(*_worker_fields(worker))
     picture.attempts = {}
-    return WorkerView(picture, tasks)
+    return WorkerView(picture, tasks, tuple(worker.attempts))
 
 
 def rows(core: State, journal: Journal, revision: int) -> Changes:
@@ -53,6 +53,8 @@ def rows(core: State, journal: Journal, revision: int) -> Changes:
         tasks=[codec.task_row(one) for one in journal.tasks.values() if one.session_id not in removed],
         attempts=[one for one in journal.attempts if one.session_id not in removed],
         outputs=[one for one in journal.outputs if one.session_id not in removed],
+        output_trims=[one for one in journal.output_trims.values() if one.session_id not in removed],
+        events=[one for one in journal.events if one.session_id not in removed],
         workers=[codec.worker_row(one) for one in journal.workers.values()],
         pools=[codec.pool_row(pool) for key, pool in journal.pools.items() if key in core.pools],
         lapses=[codec.lapse_row(one) for one in journal.lapses.values()],
@@ -60,6 +62,7 @@ def rows(core: State, journal: Journal, revision: int) -> Changes:
         removed_workers=journal.removed_workers,
         removed_pools=[key for key in journal.removed_pools if key not in core.pools],
         removed_lapses=journal.removed_lapses,
+        removed_events=journal.removed_events,
     )
 
 

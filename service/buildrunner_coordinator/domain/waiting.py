@@ -30,13 +30,24 @@ def try_grant(core: State, task: Task) -> bool:
     blockers = core.locks.blockers(task.files, ticket, name)
     if not blockers:
         return True
-    if task.key not in waiters.waiting:
-        waiters.next_ticket += 1
-        waiters.waiting.add(task.key)
-        core.locks.add(name, task.files, ticket)
-        task.waits_since_us = core.now.us
+    _line_up(core, task, ticket)
     _park(core, task, blockers)
     return False
+
+
+def try_claim(core: State, task: Task) -> bool:
+    """As `try_grant` for a task that has no worker yet: nobody who comes later gets its paths before it."""
+    if not try_grant(core, task):
+        return False
+    if task.key not in core.queue.waiters.waiting:
+        _line_up(core, task, core.queue.waiters.next_ticket)
+        core.queue.waiters.woken[task.key] = None
+    return True
+
+
+def is_aged(core: State, task: Task) -> bool:
+    """It has waited for its paths for so long that nobody is served before it any more."""
+    return bool(task.waits_since_us) and core.now.us - task.waits_since_us >= core.settings.lock_age_ms * 1000
 
 
 def hold(core: State, task: Task, attempt: Attempt) -> None:
@@ -60,6 +71,7 @@ def leave(core: State, task: Task) -> None:
     if task.key not in waiters.waiting:
         return
     waiters.waiting.discard(task.key)
+    waiters.woken.pop(task.key, None)
     _unpark(core, task.key)
     task.waits_for, task.waits_on, task.waits_since_us = (), (), 0
     name = waiter_name(task.key)
@@ -80,9 +92,11 @@ def wake(core: State, owner: str) -> None:
     waiters = core.queue.waiters
     for key in waiters.parked.pop(owner, ()):
         del waiters.behind[key]
+        waiters.woken[key] = None
         task = core.tasks.get(key[0], {}).get(key[1])
         if task is not None and task.status is TaskStatus.QUEUED:
             core.queue.add(task)
+            core.queue.stirred.add(key[0])
 
 
 def step_aside(core: State, session_id: str) -> None:
@@ -105,12 +119,23 @@ def lock_views(core: State, task: Task, attempt: Attempt) -> list[LockView]:
     ]  # fmt: skip
 
 
+def _line_up(core: State, task: Task, ticket: int) -> None:
+    """Gives the task its place in the order, if it has none."""
+    waiters = core.queue.waiters
+    if task.key not in waiters.waiting:
+        waiters.next_ticket += 1
+        waiters.waiting.add(task.key)
+        core.locks.add(waiter_name(task.key), task.files, ticket)
+        task.waits_since_us = core.now.us
+
+
 def _park(core: State, task: Task, blockers: list[Entry]) -> None:
     waiters = core.queue.waiters
     queued = [one for one in blockers if one.ticket != HELD]
     holders = [one for one in blockers if one.ticket == HELD]
     first, second = (holders, queued) if len(waiters.waiting) <= _FEW else (queued, holders)
     behind = (first or second)[0].owner
+    waiters.woken.pop(task.key, None)
     waiters.behind[task.key] = behind
     waiters.parked.setdefault(behind, {})[task.key] = None
     shown = holders or queued

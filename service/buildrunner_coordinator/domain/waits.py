@@ -1,80 +1,57 @@
-"""Why a task is not running: the answer to the question that every user of a queue asks."""
+"""What keeps a queued task that has nothing to do with the load. Told with every summary, hence quick.
+
+The whole answer to why a task does not run, which looks at everything else too, is in explaining.py.
+"""
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain.model import Outcome, Session, SessionStatus, Task, TaskStatus
-from buildrunner_coordinator.domain.moves import held
-from buildrunner_coordinator.domain.placement import has_room, serves, suits
+from buildrunner_coordinator.domain import history
+from buildrunner_coordinator.domain.model import Outcome, Task
 from buildrunner_coordinator.domain.replies import Holder, Wait
 from buildrunner_coordinator.domain.state import State
 
-_SHOWN = 8
+SHOWN = 8
+"""So many names a sentence has room for."""
 
 
 def own_reason(core: State, task: Task) -> Wait | None:
-    """What keeps a queued task that has nothing to do with the load: a pause behind a failure, or locks."""
+    """A pause behind a failure or a loss, or paths that are taken; None when neither is in its way."""
     if task.not_before_us > core.now.us:
-        until_us = core.now.wall_us + task.not_before_us - core.now.us
-        if task.outcome is Outcome.LOST:
-            return Wait("lock_delay", "its worker was lost; it waits until that one's processes must be gone",
-                        until_us=until_us)  # fmt: skip
-        return Wait("backoff", f"pause after failure {task.failures}", until_us=until_us)
-    if task.waits_for:
-        holders = tuple(one for one in (_holder(core, owner) for owner in task.waits_on) if one is not None)
-        who = ", ".join(f"{one.session_name}/{one.task_id}" for one in holders[:_SHOWN])
-        message = f"waits for {', '.join(task.waits_for[:_SHOWN])}" + (f", held by {who}" if who else "")
-        return Wait("locks", message, task.waits_for, holders)
+        return _pause(core, task)
+    if task.waits_for and task.key in core.queue.waiters.behind:
+        return locks_wait(core, task.waits_for, task.waits_on)
     return None
 
 
-def explain(core: State, task: Task) -> list[Wait]:
-    """Everything that keeps an unfinished task from running, the most telling first."""
-    if task.status is TaskStatus.BLOCKED:
-        return [_needs(core, task)]
-    if task.status is not TaskStatus.QUEUED:
-        return []
-    session = core.sessions[task.session_id]
-    found = [
-        one for one in (_session(session), own_reason(core, task), _parallel(session)) if one is not None
-    ]
-    return found or [one for one in [_workers(core, task)] if one is not None]
+def locks_wait(core: State, paths: tuple[str, ...], owners: tuple[str, ...]) -> Wait:
+    """Paths that are in the way, and those in the lock table who hold them or asked for them before."""
+    holders, held, before = [], [], []
+    for owner in owners:
+        holder = holder_of(core, owner)
+        if holder is None:
+            continue
+        holders.append(holder)
+        if holder.attempt_id:
+            held.append(_has_it(core, holder))
+        else:
+            before.append(_name(holder))
+    message = f"waits for {listed(paths)}"
+    if held:
+        message += f", held by {listed(held)}"
+    if before:
+        message += f"{';' if held else ','} asked for before it by {listed(before)}"
+    return Wait("locks", message, paths, tuple(holders))
 
 
-def _needs(core: State, task: Task) -> Wait:
-    open_needs = tuple(need for need in task.needs if need in core.tasks[task.session_id])
-    more = f" and {len(open_needs) - _SHOWN} more" if len(open_needs) > _SHOWN else ""
-    return Wait("needs", f"needs {', '.join(open_needs[:_SHOWN])}{more}", open_needs)
+def listed(names: tuple[str, ...] | list[str], last: str = "and") -> str:
+    """Such as "a, b and c"; of many the first, and how many more there are."""
+    if len(names) > SHOWN:
+        return f"{', '.join(names[:SHOWN])} {last} {len(names) - SHOWN} more"
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
-def _session(session: Session) -> Wait | None:
-    if session.status is SessionStatus.RUNNING:
-        return None
-    return Wait("session", f"its session is {session.status}")
-
-
-def _parallel(session: Session) -> Wait | None:
-    if not session.max_parallel or held(session) < session.max_parallel:
-        return None
-    return Wait("max_parallel", f"its session runs {held(session)} tasks, as many as it may")
-
-
-def _workers(core: State, task: Task) -> Wait | None:
-    there = [w for w in core.workers.values() if w.connected and serves(w)]
-    able = [w for w in there if suits(w, task.session_id, task.traits)]
-    if not able:
-        traits = task.traits
-        wanted = [f"label {one}" for one in traits.labels] + [f"{traits.kind} {traits.target}".strip()]
-        if traits.wanted_worker_id:
-            wanted.append(f"id {traits.wanted_worker_id}")
-        if traits.slots > 1:
-            wanted.append(f"{traits.slots} slots")
-        return Wait("no_worker", f"no connected worker has {', '.join(wanted)}", tuple(wanted))
-    if any(has_room(worker) for worker in able):
-        return None
-    return Wait("no_slot", f"all {len(able)} workers that could take it are busy")
-
-
-def _holder(core: State, owner: str) -> Holder | None:
+def holder_of(core: State, owner: str) -> Holder | None:
+    """Who this owner in the lock table is: a live attempt, what a lost one left, or a waiter."""
     task = core.attempts.get(owner)
     if task is not None and task.attempt is not None:
         a = task.attempt
@@ -86,3 +63,28 @@ def _holder(core: State, owner: str) -> Holder | None:
     session_id, _, task_id = owner.partition("/")
     session = core.sessions.get(session_id)
     return Holder(session_id, session.name, task_id, "", "", "") if session is not None and task_id else None
+
+
+def _has_it(core: State, holder: Holder) -> str:
+    lapse = core.lapses.get(holder.attempt_id)
+    if lapse is not None:
+        left = history.duration(max(0, lapse.until_us - core.now.us))
+        return f"{_name(holder)}, whose worker {holder.worker_id} was lost (for another {left} at most)"
+    task = core.attempts[holder.attempt_id]
+    since_us = core.now.us - task.attempt.assigned_us if task.attempt is not None else 0
+    return f"{_name(holder)} on worker {holder.worker_id} for {history.duration(max(0, since_us))}"
+
+
+def _name(holder: Holder) -> str:
+    return f"{holder.session_name or holder.session_id}/{holder.task_id}"
+
+
+def _pause(core: State, task: Task) -> Wait:
+    left_us = task.not_before_us - core.now.us
+    until_us = core.now.wall_us + left_us
+    left = history.duration(left_us)
+    if task.outcome is Outcome.LOST:
+        lost = f"worker {task.worker_id}" if task.worker_id else "its worker"
+        message = f"{lost} was lost: it waits another {left} until the processes there must be gone"
+        return Wait("lock_delay", message, until_us=until_us)
+    return Wait("backoff", f"pauses for another {left} after failure {task.failures}", until_us=until_us)

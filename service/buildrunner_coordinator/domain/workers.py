@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, cleaning, sessions, views
+from buildrunner_coordinator.domain import attempts, cleaning, history, sessions, views
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import PoolRow
 from buildrunner_coordinator.domain.codec import pool_row
@@ -52,6 +52,8 @@ def register(core: State, command: c.Register, now: Time) -> Registered:
         core.next_order += 1
         core.workers[worker.worker_id] = worker
     _describe(worker, command, session_id or worker.session_id)
+    if not worker.generation:
+        _note_registration(core, worker)
     worker.generation += 1
     worker.connected = True
     worker.credit = command.credit or (0 if command.polls else command.slots)
@@ -62,6 +64,8 @@ def register(core: State, command: c.Register, now: Time) -> Registered:
     adopted = _reconcile(core, worker, command.held)
     served = core.sessions.get(worker.session_id)
     if worker.session_id and (served is None or served.is_over):
+        if not worker.draining:
+            history.note_worker(core, worker, "draining", "Takes no new tasks: its session is over")
         worker.draining = True
     if worker.draining:
         core.send(worker.worker_id, Drain("its session is over" if worker.session_id else "drained"))
@@ -114,7 +118,8 @@ def unregister(core: State, command: c.Unregister, now: Time) -> None:
     if worker is None or command.generation not in (0, worker.generation):
         return
     lose_all(core, worker, now, gone=True, reason=command.reason or "its worker said goodbye")
-    cleaning.remove_worker(core, worker.worker_id)
+    because = f": {command.reason}" if command.reason else ""
+    cleaning.remove_worker(core, worker.worker_id, f"Said goodbye{because}")
 
 
 def worker_died(core: State, command: c.WorkerDied, now: Time) -> int:
@@ -122,10 +127,9 @@ def worker_died(core: State, command: c.WorkerDied, now: Time) -> int:
     if worker is None or (worker.host, worker.pid) != (command.host, command.pid):
         return 0
     lost = len(worker.attempts)
-    lose_all(
-        core, worker, now, gone=command.processes_gone, reason=command.reason or "its worker process ended"
-    )
-    go_offline(core, worker, now)
+    reason = command.reason or "its worker process ended"
+    lose_all(core, worker, now, gone=command.processes_gone, reason=reason)
+    go_offline(core, worker, now, reason)
     return lost
 
 
@@ -189,13 +193,15 @@ def set_pool(core: State, command: c.SetPool, now: Time) -> PoolRow:
             )
         session_id = session.session_id
         session.wanted_workers = command.wanted
+        where = f" on {command.host}" if command.host else ""
+        wanted = history.counted(command.wanted, "worker")
+        history.note_session(core, session, "scaled", f"Scaled: {wanted} wanted{where}")
         core.touch(session)
     pool = Pool(
         session_id, command.host, command.wanted, command.slots, command.labels, command.handler_modules
     )
     core.pools[session_id, command.host] = pool
     core.journal.pools[session_id, command.host] = pool
-    _shrink(core, session_id, command.host, command.wanted)
     return pool_row(pool)
 
 
@@ -223,8 +229,10 @@ def drain(core: State, worker: Worker, reason: str) -> None:
         worker.draining = True
         core.journal.workers[worker.worker_id] = worker
         core.send(worker.worker_id, Drain(reason))
+        because = f": {reason}" if reason else ""
+        history.note_worker(core, worker, "draining", f"Takes no new tasks{because}")
         for attempt in worker.attempts.values():
-            attempts.revoke(core, attempt)
+            attempts.revoke(core, attempt, "its worker is drained")
 
 
 def _stop_running(core: State, worker: Worker, reason: str, now: Time) -> None:
@@ -232,9 +240,10 @@ def _stop_running(core: State, worker: Worker, reason: str, now: Time) -> None:
         attempts.stop(core, core.attempts[attempt_id], Outcome.REVOKED, reason, now)
 
 
-def go_offline(core: State, worker: Worker, now: Time) -> None:
+def go_offline(core: State, worker: Worker, now: Time, reason: str) -> None:
     if move_worker(core, worker, "silence"):
         worker.offline_us = now.us
+        history.note_worker(core, worker, "offline", f"Offline: {reason}")
         core.timers.add(now.us + core.settings.offline_ttl_ms * 1000, Timer.RETIRE, worker.worker_id)
 
 
@@ -242,6 +251,14 @@ def lose_all(core: State, worker: Worker, now: Time, *, gone: bool, reason: str)
     for attempt in list(worker.attempts.values()):
         attempts.lose(core, core.attempts[attempt.attempt_id], now, gone=gone, reason=reason)
         worker.lost.append(attempt.attempt_id)
+
+
+def _note_registration(core: State, worker: Worker) -> None:
+    process = f" as process {worker.pid}" if worker.pid else ""
+    serves = f", for session {worker.session_id}" if worker.session_id else ""
+    message = f"Registered on {worker.host or 'an unnamed host'}{process}"
+    message += f" with {history.counted(worker.slots, 'slot')}{serves}"
+    history.note_worker(core, worker, "registered", message)
 
 
 def _describe(worker: Worker, command: c.Register, session_id: str) -> None:
@@ -253,7 +270,9 @@ def _describe(worker: Worker, command: c.Register, session_id: str) -> None:
 
 
 def _return(core: State, worker: Worker, event: str) -> None:
+    before = worker.status
     if move_worker(core, worker, event) or worker.offline_us:
+        history.note_worker(core, worker, "back", f"Back: it was {before}")
         worker.offline_us = 0
         if worker.attempts and worker.status is WorkerStatus.IDLE:
             move_worker(core, worker, "take")
@@ -302,15 +321,3 @@ def _send_again(core: State, task: Task) -> None:
         core.send(attempt.worker_id, Revoke(attempt.attempt_id, attempt.fence))
     else:
         attempts.send_assignment(core, task)
-
-
-def _shrink(core: State, session_id: str, host: str, wanted: int) -> None:
-    """Drains the workers of a pool that are too many, idle ones first."""
-    mine = [
-        w for w in core.workers.values()
-        if w.session_id == session_id and not w.draining and w.status is not WorkerStatus.OFFLINE
-        and not w.kinds.external and host in ("", w.host)
-    ]  # fmt: skip
-    mine.sort(key=lambda worker: (len(worker.attempts), -worker.order))
-    for worker in mine[: max(0, len(mine) - wanted)]:
-        drain(core, worker, "the pool was made smaller")

@@ -185,6 +185,7 @@ class Engine:
             raise
         self.batches += 1
         batch.release(self.outboxes, self.feed)
+        self.outboxes.forget(batch.changes.removed_workers)
         self.news.announce(batch.changes)
         for read in reads:
             await self._perform(read)

@@ -15,6 +15,7 @@ class Subscription:
         self.task_id = task_id
         self._news = news
         self._wake = asyncio.Event()
+        self._touched: dict[str, None] = {}
 
     def __enter__(self) -> Subscription:
         self._news.add(self)
@@ -30,7 +31,20 @@ class Subscription:
     async def wait(self) -> None:
         await self._wake.wait()
 
-    def wake(self) -> None:
+    @property
+    def has_touched(self) -> bool:
+        """There is something to take."""
+        return bool(self._touched)
+
+    def take(self) -> list[str]:
+        """The tasks that had something happen since the last call, in order; what comes now is news again."""
+        touched, self._touched = self._touched, {}
+        self._wake.clear()
+        return list(touched)
+
+    def wake(self, task_id: str = "") -> None:
+        if task_id:
+            self._touched[task_id] = None
         self._wake.set()
 
 
@@ -63,7 +77,7 @@ class News:
         for session_id, task_id in touched:
             for subscription in self._by_session.get(session_id, ()):
                 if subscription.task_id in ("", task_id):
-                    subscription.wake()
+                    subscription.wake(task_id)
         over = [row.session_id for row in changes.sessions if row.ended_at_us]
         for session_id in (*over, *changes.removed_sessions):
             for subscription in self._by_session.get(session_id, ()):

@@ -6,7 +6,7 @@ Nothing is kept for a worker without a stream: it is told again when it says hel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from buildrunner_coordinator.domain.replies import Assign, Send
@@ -96,6 +96,11 @@ class Outboxes:
         outbox.close(Closed.ENDED)
         if self._by_worker.get(outbox.worker_id) is outbox:
             del self._by_worker[outbox.worker_id]
+
+    def forget(self, worker_ids: Iterable[str]) -> None:
+        """The workers are removed. A stream's own end still closes its outbox; one that polled just goes."""
+        for worker_id in worker_ids:
+            self._by_worker.pop(worker_id, None)
 
     def of(self, worker_id: str) -> Outbox | None:
         return self._by_worker.get(worker_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from buildrunner_coordinator.domain.commands import Heartbeat, ReadWorker, Revoked, SetCredit, Unregister
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
@@ -38,11 +39,10 @@ class Polling:
     def __init__(self, house: House) -> None:
         self._house = house
         self._engine = house.engine
-        self._stops: dict[str, list[Stop]] = {}
+        self._stops: WeakKeyDictionary[Outbox, list[Stop]] = WeakKeyDictionary()
 
     async def register(self, request: pb.RegisterRequest) -> pb.RegisterResponse:
         registration = await register(self._house, request.hello, polls=True)
-        self._stops.pop(registration.outbox.worker_id, None)
         return pb.RegisterResponse(
             welcome=registration.welcome, adopted_attempt_ids=registration.registered.adopted
         )
@@ -57,7 +57,7 @@ class Polling:
             self._forget(outbox)
             raise _unknown(request.worker_id)
         self._sort(outbox)
-        stops = self._stops.pop(outbox.worker_id, [])
+        stops = self._stops.pop(outbox, [])
         return pb.HeartbeatResponse(
             reply=pb.HeartbeatReply(sequence=beat.sequence, unknown_attempt_ids=answer.unknown_attempt_ids),
             cancellations=[convert.cancellation_message(stop) for stop in stops],
@@ -93,8 +93,8 @@ class Polling:
 
     async def unregister(self, request: pb.UnregisterRequest) -> pb.UnregisterResponse:
         reason = one_line(request.reason, MAX_TEXT_BYTES)
-        await self._engine.execute(Unregister(request.worker_id, reason))
         outbox = self._engine.outboxes.of(request.worker_id)
+        await self._engine.execute(Unregister(request.worker_id, reason))
         if outbox is not None:
             self._forget(outbox)
         return pb.UnregisterResponse()
@@ -109,7 +109,7 @@ class Polling:
 
     def _forget(self, outbox: Outbox) -> None:
         self._engine.outboxes.detach(outbox)
-        self._stops.pop(outbox.worker_id, None)
+        self._stops.pop(outbox, None)
 
     async def _set_credit(self, outbox: Outbox, wanted: int) -> WorkerView:
         view: WorkerView = await self._engine.execute(ReadWorker(outbox.worker_id))
@@ -123,13 +123,22 @@ class Polling:
         deadline_s = loop.time() + wait_s
         while True:
             self._sort(outbox)
-            taken = _bounded(outbox, wanted)
             left_s = deadline_s - loop.time()
-            if taken or outbox.closed is not None or left_s <= 0:
-                return taken
+            if taken := _bounded(outbox, wanted):
+                if due := await self._still_due(outbox, taken):
+                    return due
+                continue
+            if outbox.closed is not None or left_s <= 0:
+                return []
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await outbox.wait()
+
+    async def _still_due(self, outbox: Outbox, taken: list[Assign]) -> list[Assign]:
+        """Without those that were lost, or are over, since they were put there."""
+        view: WorkerView = await self._engine.execute(ReadWorker(outbox.worker_id))
+        live = set(view.attempt_ids)
+        return [one for one in taken if one.attempt_id in live]
 
     def _sort(self, outbox: Outbox) -> None:
         """Keeps stops for the next heartbeat and gives back what was revoked before it was claimed."""
@@ -139,7 +148,7 @@ class Polling:
             self._give_back(outbox, revoked)
         stops = [one for one in others if isinstance(one, Stop)]
         if stops:
-            self._stops.setdefault(outbox.worker_id, []).extend(stops)
+            self._stops.setdefault(outbox, []).extend(stops)
 
     def _give_back(self, outbox: Outbox, revoked: dict[str, Revoke]) -> None:
         """What has been claimed counts as started: a program that polls cannot be asked."""

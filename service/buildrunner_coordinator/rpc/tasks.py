@@ -9,6 +9,7 @@ from buildrunner_coordinator.domain.changes import SpecRow, TaskRow
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import Retried, Submitted, TaskPlace, TaskView, Wait
 from buildrunner_coordinator.engine.engine import Engine
+from buildrunner_coordinator.rpc.attempts import list_attempts
 from buildrunner_coordinator.rpc.convert import specs
 from buildrunner_coordinator.rpc.convert import tasks as convert
 from buildrunner_coordinator.rpc.convert.basics import (
@@ -23,7 +24,7 @@ from buildrunner_coordinator.rpc.convert.enums import TASK_STATUS
 from buildrunner_coordinator.rpc.convert.sessions import session_message
 from buildrunner_coordinator.rpc.house import House
 from buildrunner_coordinator.rpc.interceptors import Context
-from buildrunner_coordinator.rpc.plans import submit_plan
+from buildrunner_coordinator.rpc.plans import preview_plan, submit_plan
 from buildrunner_parallel.v1 import task_service_pb2 as pb
 from buildrunner_parallel.v1.task_service_pb2_grpc import TaskServiceServicer
 
@@ -40,7 +41,8 @@ class TaskService(TaskServiceServicer):
         specs.check_count(len(request.tasks))
         digest = self._house.digest_if_named(request)
         tasks = specs.new_tasks(request.tasks)
-        command = commands.SubmitTasks(request.session_id, tasks, request.seal)
+        summaries = not request.omit_tasks
+        command = commands.SubmitTasks(request.session_id, tasks, request.seal, summaries)
         return await self._house.mutate(
             context, request, command, pb.SubmitTasksResponse, _submitted, digest=digest
         )
@@ -50,6 +52,11 @@ class TaskService(TaskServiceServicer):
     ) -> pb.SubmitPlanResponse:
         self._house.refuse_when_draining()
         return await submit_plan(self._house, request_iterator, context)
+
+    async def PreviewPlan(
+        self, request_iterator: AsyncIterator[pb.PreviewPlanRequest], context: Context
+    ) -> pb.PreviewPlanResponse:
+        return await preview_plan(self._house, request_iterator)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         check_name(request.task_id, "task's id", required=True)
@@ -77,6 +84,11 @@ class TaskService(TaskServiceServicer):
             tasks=[convert.summary_message(view) for view in views],
             next_page_token=page_token(page.next_ordinal),
         )
+
+    async def ListAttempts(
+        self, request: pb.ListAttemptsRequest, context: Context
+    ) -> pb.ListAttemptsResponse:
+        return await list_attempts(self._engine, request)
 
     async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:
         check_name(request.task_id, "task's id", required=True)

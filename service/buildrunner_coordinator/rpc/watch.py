@@ -16,6 +16,7 @@ from buildrunner_coordinator.engine.feed import FeedEntry, Watcher, WatcherEnd
 from buildrunner_coordinator.rpc.convert.enums import ENTITY_KIND
 from buildrunner_coordinator.rpc.convert.events import EventEncoder, Selection, snapshot_events
 from buildrunner_coordinator.rpc.convert.tasks import OVER_STATUSES, view_of_rows
+from buildrunner_coordinator.rpc.history import list_history
 from buildrunner_coordinator.rpc.house import House
 from buildrunner_coordinator.rpc.interceptors import Context, RpcError
 from buildrunner_parallel.v1 import event_service_pb2 as pb
@@ -49,6 +50,9 @@ class EventService(EventServiceServicer):
         else:
             snapshot = await self._snapshot(session_ids)
             await watch.run(snapshot.watcher, snapshot, request)
+
+    async def ListHistory(self, request: pb.ListHistoryRequest, context: Context) -> pb.ListHistoryResponse:
+        return await list_history(self._engine, request)
 
     async def _full_ids(self, given: Iterable[str]) -> tuple[str, ...]:
         rows = await self._engine.execute_all([ReadSession(one) for one in given])

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from buildrunner_coordinator.domain.changes import AttemptRow, Changes, OutputRow, Snapshot, SpecRow, TaskRow
+from buildrunner_coordinator.domain.changes import (
+    AttemptRow,
+    Changes,
+    EventRow,
+    OutputRow,
+    Snapshot,
+    SpecRow,
+    TaskRow,
+)
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
 
 
 class StoreError(Exception):
@@ -41,8 +50,16 @@ class TaskPage(NamedTuple):
     """Give it as `after` for the next page; 0 on the last."""
 
 
+class AttemptPage(NamedTuple):
+    """Ended attempts in order of (ended revision, task number, number)."""
+
+    rows: list[tuple[AttemptRow, bytes]]
+    """Each with what its task was told to run, empty unless asked for."""
+    has_more: bool
+
+
 class Store(Protocol):
-    """Rows of sessions, tasks, attempts, output, workers, pools, lapses and request ids.
+    """Rows of sessions, tasks, attempts, output, events, workers, pools, lapses and request ids.
 
     All calls are made by one engine, one at a time; reads see the last commit. Every method raises
     `StoreError` when the store cannot be used.
@@ -84,6 +101,15 @@ class Store(Protocol):
         self, session_id: str, task_id: str, number: int, offset: int = 0, limit_bytes: int = 1 << 20
     ) -> list[OutputRow]:
         """Pieces that end behind `offset`, in order; at least one if there is one, then up to the limit."""
+
+    async def read_attempts(self, query: AttemptQuery) -> AttemptPage:
+        """Ended attempts in the order of their ends; the cost follows what is read, not what is there."""
+
+    async def read_events(self, query: EventQuery) -> list[EventRow]:
+        """What was noted, oldest first."""
+
+    async def read_worker_ids(self, prefix: str) -> list[str]:
+        """Ids of workers that events tell of, in order, at most 100."""
 
     async def backup(self, path: Path) -> None:
         """Writes a consistent copy of the last commit to a file that must not exist."""

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from buildrunner_coordinator.domain.changes import Changes, MetaRow
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
 from buildrunner_coordinator.store.backups import copy_database
 from buildrunner_coordinator.store.base import CommitError, FencedError, StoreError
 from buildrunner_coordinator.store.faults import RESTORE, as_store_error, damaged_row, explain
 from buildrunner_coordinator.store.file_systems import FileSystemOf, file_system_of, refuse_network
+from buildrunner_coordinator.store.past import PastReader
 from buildrunner_coordinator.store.reads import Pair, Part, Reader
 from buildrunner_coordinator.store.rows import META, Plain
 from buildrunner_coordinator.store.schema import migrate, refuse_altered
@@ -136,6 +138,20 @@ class Database:
         reader = self._reader()
         return self._read(lambda: reader.output(attempt, offset, limit_bytes))
 
+    def read_attempts(self, query: Plain) -> tuple[list[tuple[Plain, bytes]], bool]:
+        """`query` as AttemptQuery, plain."""
+        past = self._past()
+        return self._read(lambda: past.attempts(AttemptQuery(*query)))
+
+    def read_events(self, query: Plain) -> list[Plain]:
+        """`query` as EventQuery, plain."""
+        past = self._past()
+        return self._read(lambda: past.events(EventQuery(*query)))
+
+    def read_worker_ids(self, prefix: str) -> list[str]:
+        past = self._past()
+        return self._read(lambda: past.worker_ids(prefix))
+
     def backup(self, target: Path) -> None:
         """A compact copy, mode 0600. Raises StoreError if `target` exists or cannot be written."""
         copy_database(self._usable(), target)
@@ -205,6 +221,9 @@ class Database:
 
     def _reader(self) -> Reader:
         return Reader(self._usable(), self.path)
+
+    def _past(self) -> PastReader:
+        return PastReader(self._reader(), self._usable())
 
     def _read(self, read: Callable[[], Result]) -> Result:
         try:

@@ -14,9 +14,11 @@ from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
     EndedTask,
+    EventRow,
     LapseRow,
     MetaRow,
     OutputRow,
+    OutputTrim,
     PoolRow,
     RequestRow,
     SessionRow,
@@ -26,9 +28,12 @@ from buildrunner_coordinator.domain.changes import (
     WorkerRow,
 )
 from buildrunner_coordinator.domain.model import SESSION_OVER, TASK_OVER
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
 from buildrunner_coordinator.store.backups import write_database
-from buildrunner_coordinator.store.base import CommitError, FencedError, StoreError, TaskPage
+from buildrunner_coordinator.store.base import AttemptPage, CommitError, FencedError, StoreError, TaskPage
 from buildrunner_coordinator.store.database import next_meta
+from buildrunner_coordinator.store.past import WORKER_IDS, size_of
+from buildrunner_coordinator.store.rows import cut_front
 
 PLACE = "the store in memory"
 
@@ -43,6 +48,7 @@ class MemoryRows:
         self.tasks: dict[str, dict[str, TaskRow]] = {}
         self.attempts: dict[str, dict[tuple[str, int], AttemptRow]] = {}
         self.outputs: dict[str, dict[tuple[str, int, int], OutputRow]] = {}
+        self.events: dict[tuple[int, int], EventRow] = {}
         self.workers: dict[str, WorkerRow] = {}
         self.pools: dict[tuple[str, str], PoolRow] = {}
         self.lapses: dict[str, LapseRow] = {}
@@ -102,6 +108,7 @@ class MemoryRows:
             tasks=_flat(self.tasks),
             attempts=_flat(self.attempts),
             outputs=_flat(self.outputs),
+            events=list(self.events.values()),
             workers=list(self.workers.values()),
             pools=list(self.pools.values()),
             lapses=list(self.lapses.values()),
@@ -138,6 +145,33 @@ class MemoryRows:
             found.append(piece)
         return found
 
+    def read_attempts(self, query: AttemptQuery) -> AttemptPage:
+        rows: list[tuple[AttemptRow, bytes]] = []
+        size_bytes = 0
+        for row in sorted(self.attempts.get(query.session_id, {}).values(), key=_end_of):
+            if (query.task_ids and row.task_id not in query.task_ids) or _end_of(row) <= query.after:
+                continue
+            given = row if query.with_results else row._replace(result=None)
+            spec = self.specs[row.session_id][row.task_id].spec if query.with_specs else b""
+            size_bytes += size_of(given, spec)
+            if rows and (len(rows) >= query.limit or size_bytes > query.limit_bytes):
+                return AttemptPage(rows, True)
+            rows.append((given, spec))
+        return AttemptPage(rows, False)
+
+    def read_events(self, query: EventQuery) -> list[EventRow]:
+        def wanted(row: EventRow) -> bool:
+            if query.worker_id:
+                return row.worker_id == query.worker_id
+            return row.session_id == query.session_id and query.task_id in ("", row.task_id)
+
+        later = (row for key, row in sorted(self.events.items()) if key > query.after and wanted(row))
+        return list(islice(later, query.limit))
+
+    def read_worker_ids(self, prefix: str) -> list[str]:
+        known = {row.worker_id for row in self.events.values() if row.worker_id}
+        return sorted(one for one in known if one.startswith(prefix))[:WORKER_IDS]
+
     def _pieces(self, session_id: str, task_id: str, number: int) -> list[OutputRow]:
         pieces = self.outputs.get(session_id, {}).values()
         mine = (piece for piece in pieces if piece.task_id == task_id and piece.number == number)
@@ -154,10 +188,14 @@ class MemoryRows:
             )  # fmt: skip
             for rows in by_session:
                 rows.pop(session_id, None)
+            _pop_all(self.events, [key for key, row in self.events.items() if row.session_id == session_id])
             for host in [key for key in self.pools if key[0] == session_id]:
                 del self.pools[host]
             for attempt_id in [key for key, lapse in self.lapses.items() if lapse.session_id == session_id]:
                 del self.lapses[attempt_id]
+        for (us,) in changes.removed_events:
+            old = [key for key, row in self.events.items() if not row.session_id and row.us < us]
+            _pop_all(self.events, old)
         _pop_all(self.workers, changes.removed_workers)
         _pop_all(self.pools, changes.removed_pools)
         _pop_all(self.lapses, changes.removed_lapses)
@@ -173,10 +211,21 @@ class MemoryRows:
             self.attempts.setdefault(attempt.session_id, {})[attempt.task_id, attempt.number] = attempt
         for piece in changes.outputs:
             self.outputs.setdefault(piece.session_id, {})[piece.task_id, piece.number, piece.offset] = piece
+        self.events.update(((row.revision, row.number), row) for row in changes.events)
+        for trim in changes.output_trims:
+            self._trim(trim)
         self.workers.update((row.worker_id, row) for row in changes.workers)
         self.pools.update(((row.session_id, row.host), row) for row in changes.pools)
         self.lapses.update((row.attempt_id, row) for row in changes.lapses)
         self.requests.update(((row.client_id, row.request_id), row) for row in changes.requests)
+
+    def _trim(self, trim: OutputTrim) -> None:
+        pieces = self.outputs.get(trim.session_id, {})
+        for piece in self._pieces(trim.session_id, trim.task_id, trim.number):
+            if trim.start <= piece.offset < trim.until:
+                del pieces[piece.task_id, piece.number, piece.offset]
+                if piece.offset + len(piece.data) > trim.until:
+                    pieces[piece.task_id, piece.number, trim.until] = cut_front(piece, trim.until)
 
 
 class MemoryStore:
@@ -221,6 +270,15 @@ class MemoryStore:
     ) -> list[OutputRow]:
         return self._open_rows().read_output(session_id, task_id, number, offset, limit_bytes)
 
+    async def read_attempts(self, query: AttemptQuery) -> AttemptPage:
+        return self._open_rows().read_attempts(query)
+
+    async def read_events(self, query: EventQuery) -> list[EventRow]:
+        return self._open_rows().read_events(query)
+
+    async def read_worker_ids(self, prefix: str) -> list[str]:
+        return self._open_rows().read_worker_ids(prefix)
+
     async def backup(self, path: Path) -> None:
         """Writes a database that `SqliteStore` opens."""
         write_database(path, self._open_rows().everything())
@@ -232,6 +290,10 @@ class MemoryStore:
         if not self._is_open:
             raise StoreError(f"{PLACE} is not open")
         return self._rows
+
+
+def _end_of(row: AttemptRow) -> tuple[int, int, int]:
+    return row.ended_revision, row.task_number, row.number
 
 
 def _flat(by_session: dict[str, dict[Any, Any]]) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 from buildrunner_coordinator.domain.model import SESSION_OVER, TASK_OVER, TaskStatus
@@ -49,6 +49,20 @@ class Reader:
         """Sound rows of a SELECT of all columns. Raises DamagedRowError at the first other one."""
         stored = self._stored(sql, arguments, [(table, 0)])
         return (self._sound(table, row) for row in stored)
+
+    def joined(
+        self, tables: Sequence[Table], sql: str, arguments: Sequence[object] = ()
+    ) -> Iterator[list[Plain]]:
+        """Sound rows of a SELECT of all columns of several tables: one of each. A missing one is damage."""
+        starts = [0, *accumulate(len(table.columns) + 1 for table in tables)]
+        parts = list(zip(tables, starts, starts[1:], strict=False))
+        stored = self._stored(sql, arguments, [(table, start) for table, start, _ in parts])
+        for row in stored:
+            pieces = [row[start:end] for _, start, end in parts]
+            for table, piece in zip(tables, pieces, strict=True):
+                if piece[0] is None:
+                    raise damaged_row(self._path, table.name, tables[0].shown(row))
+            yield [self._sound(table, piece) for table, piece in zip(tables, pieces, strict=True)]
 
     def snapshot_parts(self) -> Iterator[Part]:
         """Everything that a core is loaded from, but the meta row, in parts."""

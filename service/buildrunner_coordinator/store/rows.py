@@ -7,7 +7,7 @@ strayed into another table passes for sound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -16,6 +16,7 @@ from zlib import crc32
 
 from buildrunner_coordinator.domain.changes import (
     AttemptRow,
+    EventRow,
     LapseRow,
     MetaRow,
     OutputRow,
@@ -94,12 +95,19 @@ def _make_put_sql(table: Table, columns: tuple[str, ...]) -> str:
 
 
 def _make_seal(name: str, row_type: type[Any]) -> Seal:
-    """One %-format a row: the same text before and after storage (True and 1, an enumeration's text too)."""
-    kinds = list(get_type_hints(row_type).values())
-    blobs = [at for at, kind in enumerate(kinds) if kind in (bytes, bytes | None)]
-    others = [at for at in range(len(kinds)) if at not in blobs]
-    formats = ("%d" if kinds[at] is int else "%s" for at in others)
-    pattern = name + "\0" + "\0".join(formats)
+    kinds = get_type_hints(row_type).values()
+    blob_kinds = (bytes, bytes | None)
+    return make_seal(name, [None if one in blob_kinds else "%d" if one is int else "%s" for one in kinds])
+
+
+def make_seal(name: str, formats: Sequence[str | None]) -> Seal:
+    """The checksum of rows of table `name`; `formats` has one entry a column, None for blobs.
+
+    One %-format a row: the same text before and after storage (True and 1, an enumeration's text too).
+    """
+    blobs = [at for at, one in enumerate(formats) if one is None]
+    others = [at for at, one in enumerate(formats) if one is not None]
+    pattern = name + "\0" + "\0".join(one for one in formats if one is not None)
     if not blobs:
         return lambda row: crc32((pattern % row).encode())
     pick = itemgetter(*others)
@@ -114,6 +122,12 @@ def _make_seal(name: str, row_type: type[Any]) -> Seal:
     return seal
 
 
+def cut_front(piece: OutputRow, offset: int) -> OutputRow:
+    """The part of a piece of output from `offset` on, which is within it."""
+    cut = offset - piece.offset
+    return piece._replace(offset=offset, data=piece.data[cut:], dropped_bytes=piece.dropped_bytes + cut)
+
+
 class Tables(NamedTuple):
     """All tables but `meta`, under the names that they have in `Changes`, in the order of writing."""
 
@@ -122,6 +136,7 @@ class Tables(NamedTuple):
     tasks: Table
     attempts: Table
     outputs: Table
+    events: Table
     workers: Table
     pools: Table
     lapses: Table
@@ -135,6 +150,7 @@ TABLES = Tables(
     tasks=Table("tasks", TaskRow, ("ordinal",), fixed=("session_id", "task_id")),
     attempts=Table("attempts", AttemptRow, ("session_id", "task_id", "number")),
     outputs=Table("outputs", OutputRow, ("session_id", "task_id", "number", "offset")),
+    events=Table("events", EventRow, ("revision", "number")),
     workers=Table("workers", WorkerRow, ("worker_id",)),
     pools=Table("pools", PoolRow, ("session_id", "host")),
     lapses=Table("lapses", LapseRow, ("attempt_id",)),
@@ -145,11 +161,12 @@ REMOVALS: dict[str, str] = {
     "removed_pools": "DELETE FROM pools WHERE session_id = ? AND host = ?",
     "removed_lapses": "DELETE FROM lapses WHERE attempt_id = ?",
     "removed_requests": "DELETE FROM requests WHERE client_id = ? AND request_id = ?",
+    "removed_events": "DELETE FROM events WHERE session_id = '' AND us < ?",
 }
 SESSION_REMOVALS: tuple[str, ...] = (
     # Specs have no index by session: their tasks lead to them, and so go after them.
     "DELETE FROM specs WHERE ordinal IN (SELECT ordinal FROM tasks WHERE session_id = ?)",
-    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("tasks", "attempts", "outputs", "pools")),
-    "DELETE FROM lapses WHERE session_id = ?",
+    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("tasks", "attempts", "outputs", "events")),
+    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("pools", "lapses")),
     "DELETE FROM sessions WHERE session_id = ?",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from buildrunner_coordinator.store.base import NewerSchemaError, StoreError
 from buildrunner_coordinator.store.faults import damaged_row
+from buildrunner_coordinator.store.sealing import columns_of_tables, seal_anew
 
 STEPS = Path(__file__).with_name("migrations")
 APPLICATION_ID = int.from_bytes(b"BRPP", "big")
@@ -27,8 +28,10 @@ def steps(folder: Path = STEPS) -> dict[int, Path]:
 def migrate(connection: sqlite3.Connection, path: Path, folder: Path = STEPS) -> None:
     """Applies what is missing, each step in one transaction.
 
+    Rows of tables whose columns a step changes are verified and get new checksums.
+
     Raises NewerSchemaError for a database of a newer program, StoreError for one of another program,
-    sqlite3.Error if a step fails; the database is then as after the step before.
+    DamagedRowError or sqlite3.Error if a step fails; the database is then as after the step before.
     """
     known = steps(folder)
     present = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -39,7 +42,7 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: Path = STEPS) ->
             "update the program, or start with a backup from before"
         )
     for number in range(present + 1, len(known) + 1):
-        _apply(connection, number, known[number].read_text())
+        _apply(connection, path, number, known[number].read_text())
 
 
 def refuse_altered(connection: sqlite3.Connection, path: Path) -> None:
@@ -61,11 +64,13 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path, present: int) ->
         raise StoreError(f"{path} is a database of another program: choose another state directory")
 
 
-def _apply(connection: sqlite3.Connection, number: int, script: str) -> None:
+def _apply(connection: sqlite3.Connection, path: Path, number: int, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
+        before = columns_of_tables(connection)
         for statement in _statements(script):
             connection.execute(statement)
+        seal_anew(connection, path, before)
         connection.execute(f"PRAGMA user_version = {number}")
         connection.execute("COMMIT")
     except BaseException:

@@ -14,13 +14,15 @@ from typing import Any, Literal
 from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
+    EventRow,
     MetaRow,
     OutputRow,
     Snapshot,
     SpecRow,
     TaskRow,
 )
-from buildrunner_coordinator.store.base import CommitError, StoreError, TaskPage
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.store.base import AttemptPage, CommitError, StoreError, TaskPage
 from buildrunner_coordinator.store.links import InlineLink, Link, ProcessLink, start_process
 from buildrunner_coordinator.store.rows import TABLES
 from buildrunner_coordinator.store.snapshots import SnapshotBuilder, no_collections
@@ -99,6 +101,17 @@ class SqliteStore:
     ) -> list[OutputRow]:
         rows = await self._call("read_output", (session_id, task_id, number), offset, limit_bytes)
         return list(map(TABLES.outputs.make, rows))
+
+    async def read_attempts(self, query: AttemptQuery) -> AttemptPage:
+        found, has_more = await self._call("read_attempts", tuple(query))
+        return AttemptPage([(TABLES.attempts.make(row), spec) for row, spec in found], has_more)
+
+    async def read_events(self, query: EventQuery) -> list[EventRow]:
+        return list(map(TABLES.events.make, await self._call("read_events", tuple(query))))
+
+    async def read_worker_ids(self, prefix: str) -> list[str]:
+        found: list[str] = await self._call("read_worker_ids", prefix)
+        return found
 
     async def backup(self, path: Path) -> None:
         await self._call("backup", _absolute(path))

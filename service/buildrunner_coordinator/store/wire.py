@@ -71,9 +71,9 @@ def changes_to_plain(changes: Changes) -> dict[str, Any]:
         rows: list[Plain] = getattr(changes, table.name)
         if rows:
             plain[table.name] = list(map(tuple, rows))
-    for name in ("removed_sessions", *REMOVALS):
+    for name in ("removed_sessions", "output_trims", *REMOVALS):
         if keys := getattr(changes, name):
-            plain[name] = keys
+            plain[name] = [tuple(key) for key in keys] if name == "output_trims" else keys
     return plain
 
 

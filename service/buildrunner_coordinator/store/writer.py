@@ -39,7 +39,7 @@ def answer(database: Database, verb: str, arguments: tuple[Any, ...], on_part: C
                 for part in database.snapshot_parts():
                     on_part(part)
             return tuple(meta)
-        case "read_tasks" | "read_task" | "read_output":
+        case "read_tasks" | "read_task" | "read_output" | "read_attempts" | "read_events" | "read_worker_ids":
             return getattr(database, verb)(*arguments)
         case "backup":
             return database.backup(Path(arguments[0]))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 
 from buildrunner_coordinator.domain.changes import Changes
-from buildrunner_coordinator.store.rows import META, REMOVALS, SESSION_REMOVALS, TABLES, Plain
+from buildrunner_coordinator.store.rows import META, REMOVALS, SESSION_REMOVALS, TABLES, Plain, cut_front
 
 _META_SQL = (
     f"UPDATE meta SET {', '.join(f'{name} = ?' for name in (*META.columns, 'checksum'))} WHERE epoch = ?"
 )
+_WITHIN = "session_id = ? AND task_id = ? AND number = ? AND offset >= ? AND offset < ?"
+_TRIM_SQL = f"DELETE FROM outputs WHERE {_WITHIN}"
+_OVER_SQL = f"SELECT {TABLES.outputs.select()} FROM outputs WHERE {_WITHIN} AND offset + length(data) > ?"
 
 
 def make_meta(connection: sqlite3.Connection, meta: Plain) -> None:
@@ -35,3 +38,22 @@ def write_rows(connection: sqlite3.Connection, changes: Changes) -> None:
         rows = getattr(changes, table.name)
         if rows:
             connection.executemany(table.put_sql, table.sealed(rows))
+    for trim in changes.output_trims:
+        _trim_output(connection, trim)
+
+
+def _trim_output(connection: sqlite3.Connection, trim: Plain) -> None:
+    """Removes what is within; of a piece that reaches over the end the rest is put in its place.
+
+    A damaged one is left as it is, for its readers to be told.
+    """
+    *attempt, start, until = trim
+    for stored in connection.execute(_OVER_SQL, (*attempt, start, until, until)).fetchall():
+        row = TABLES.outputs.unsealed(stored)
+        piece = TABLES.outputs.make(stored[:-1])
+        if row is None:
+            until = piece.offset
+        else:
+            rest = cut_front(piece, until)
+            connection.execute(TABLES.outputs.put_sql, (*rest, TABLES.outputs.seal(rest)))
+    connection.execute(_TRIM_SQL, (*attempt, start, until))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for name in ("--coordinator", "--token-file", "--slots", "--session", "--directory"):
+    for name in ("--coordinator", "--token-file", "--slots", "--session", "--directory", "--metadata"):
         parser.add_argument(name, default="")
     parser.add_argument("--label", action="append")
     parser.add_argument("--handlers", action="append")

@@ -6,21 +6,47 @@ Commands live one file a noun; this puts them together. `parallel_app` can be mo
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import coordinator, logs, sessions, start, submit, tasks, waiting, workers
+from . import (
+    cleanup,
+    coordinator,
+    explain,
+    joblog,
+    logs,
+    preview,
+    retry,
+    scale,
+    schema,
+    sessions,
+    show,
+    start,
+    story,
+    submit,
+    tasks,
+    waiting,
+    watch,
+    workers,
+)
 from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
 from .exit_codes import EPILOG, INTERRUPTED
 from .invocation import program_name
 from .render import complain
+from .usage import OneLineGroup
 
 DISTRIBUTION = "buildrunner-parallel"
 
-_STYLE = {"no_args_is_help": True, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+_STYLE = {
+    "cls": OneLineGroup,
+    "no_args_is_help": True,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
 
 parallel_app = typer.Typer(
     name="parallel",
@@ -69,7 +95,12 @@ def options(
     ctx.obj = settings_of(ctx).with_options(coordinator, token_file, as_json, no_color, quiet)
 
 
-for _noun in (start, sessions, tasks, logs, waiting, submit, workers, coordinator):
+_NOUNS = (
+    start, sessions, tasks, show, logs, explain, retry, story, joblog, waiting, watch, submit, preview,
+    schema, cleanup, workers, scale, coordinator,
+)  # fmt: skip
+
+for _noun in _NOUNS:
     parallel_app.registered_commands += _noun.app.registered_commands
 br_app.add_typer(parallel_app, name="parallel")
 
@@ -114,7 +145,17 @@ def _run(app: typer.Typer, name: str, group: str) -> None:
         app(prog_name=name if group else Path(name).name, obj=Settings(program=program_name(name, group)))
     except KeyboardInterrupt:
         complain("Interrupted.")
+        _end_at_once_from_now_on()
         sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _end_at_once_from_now_on()
+        raise
+
+
+def _end_at_once_from_now_on() -> None:
+    """Whoever presses Ctrl+C again means it: no tidying up that the first has begun may hold them up."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def summary(run: Invocation) -> None:
     run.out.line("Parallel Orchestration Summary")
     run.out.line()
     for line in _summary_lines(totals):
-        run.out.line(line)
+        run.out.sentence(line)
     return None
 
 

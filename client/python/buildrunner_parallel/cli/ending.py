@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buildrunner_parallel.durations import format_duration
-from buildrunner_parallel.errors import BuildRunnerError
-from buildrunner_parallel.text import output_line
 
+from .failures import last_lines
 from .invocation import Invocation
 from .phrases import STYLES, remark, task_state
 from .render import Cell
@@ -29,13 +28,13 @@ def show_end(run: Invocation, client: Client, summary: EndSummary) -> None:
         lines = tuple(line for line in lines if line.task.status.value != "succeeded")[:SHOWN_TASKS]
     run.out.line()
     if lines:
-        run.out.table(("task", "status", ">time", ">attempts", "~remark"), [_row(line) for line in lines])
+        run.out.table(("task", "status", "?1>time", "?2>attempts", "~remark"), [_row(line) for line in lines])
     if len(lines) < len(summary.lines):
         run.out.line(f"and {len(summary.lines) - len(lines)} more")
     for task in summary.failed[:SHOWN_OUTPUTS]:
         _show_output(run, client, task)
-    run.out.line(summary.headline, STYLES.get(summary.session.status.value, ""))
-    run.out.line(summary.times)
+    run.out.sentence(summary.headline, STYLES.get(summary.session.status.value, ""))
+    run.out.sentence(summary.times)
     _show_next(run, summary)
 
 
@@ -47,16 +46,9 @@ def _row(line: TaskLine) -> tuple[Cell, ...]:
 
 def _show_output(run: Invocation, client: Client, task: TaskSummary) -> None:
     """The last lines of what a failed task wrote."""
-    try:
-        chunks = client.read_output(task.session_id, task.task_id, tail_lines=OUTPUT_LINES)
-        data = b"".join(output.chunk.data for output in chunks)
-    except BuildRunnerError as error:
-        run.out.line(f"(the output of {task.task_id} cannot be read: {error.message})")
-        return
-    lines = data.decode("utf-8", "replace").splitlines()[-OUTPUT_LINES:]
     run.out.line(f"Last lines of {task.task_id}:", "bold")
-    for line in lines or ["(it wrote nothing)"]:
-        run.out.line(f"  {output_line(line)}")
+    for line in last_lines(client, task, OUTPUT_LINES) or ["(it wrote nothing)"]:
+        run.out.line(f"  {line}")
     run.out.line()
 
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
-from buildrunner_parallel.text import one_line, output_line
-
 from . import exit_codes
 from .ending import show_end
+from .failures import tell_failure, tell_failures
 from .invocation import Invocation
 from .phrases import counts_phrase
-from .render import complain
+from .progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from buildrunner_parallel.client import Client
     from buildrunner_parallel.dashboard.fold import Model
     from buildrunner_parallel.dashboard.live import Screen
     from buildrunner_parallel.records import Session, Task
-
-SHOWN_FAILURES = 20
 
 
 def watch_session(run: Invocation, client: Client, session: Session) -> None:
@@ -71,16 +65,16 @@ def await_session(run: Invocation, client: Client, session: Session, timeout_s: 
     from buildrunner_parallel.records import record_to_json
 
     _prepare_to_leave(run, session)
-    with _progress(run, session) as on_change:
+    with progress(run, session) as on_change:
         ended = client.wait_session(session.session_id, timeout_s=timeout_s, on_change=on_change)
     if run.settings.as_json:
         run.out.document(session=record_to_json(ended))
     else:
-        run.out.line(
+        run.out.sentence(
             f"Session {ended.session_id} ({ended.name}) {ended.status.value}: {counts_phrase(ended.counts)}"
         )
         if ended.counts.failed:
-            _tell_failures(run, client, ended)
+            tell_failures(run, client, ended)
     raise typer.Exit(exit_codes.of_session(ended.status.value))
 
 
@@ -97,59 +91,11 @@ def await_task(
         run.out.document(task=record_to_json(task))
     else:
         run.out.line(f"Task {summary.task_id} {summary.status.value}")
-        if summary.error:
-            complain(f"{summary.task_id}: {summary.error}")
+        if exit_codes.of_task(summary.status.value) != exit_codes.DONE and summary.error:
+            tell_failure(client, summary)
     raise typer.Exit(exit_codes.of_task(summary.status.value))
 
 
 def _prepare_to_leave(run: Invocation, session: Session) -> None:
     back = run.command_line("wait", session.session_id)
     run.come_back = f"The session goes on; come back with: {back}"
-
-
-def _tell_failures(run: Invocation, client: Client, session: Session) -> None:
-    from buildrunner_parallel.records import TaskStatus
-
-    failed = client.list_tasks(session.session_id, statuses=(TaskStatus.FAILED,), limit=SHOWN_FAILURES)
-    for task in failed:
-        complain(f"{task.task_id}: {output_line(task.error or task.reason or 'failed')}")
-    hidden = session.counts.failed - len(failed)
-    if hidden > 0:
-        complain(f"and {hidden} more: {run.command_line('tasks', session.session_id, '-s', 'failed')}")
-
-
-@contextmanager
-def _progress(run: Invocation, session: Session) -> Iterator[Callable[[Session], None] | None]:
-    """A bar with rate and time to go, on terminals."""
-    if not run.out.is_terminal or run.settings.quiet or session.is_over:
-        yield None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-    )
-    bar = Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=run.out.console, transient=True
-    )
-    with bar:
-        name = Text(one_line(session.name, 30)).markup
-        line = bar.add_task(name, total=max(session.total_tasks, 1), completed=session.done_tasks, rate="")
-
-        def update(present: Session) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed:.1f}/s" if speed else ""
-            bar.update(line, total=max(present.total_tasks, 1), completed=present.done_tasks, rate=rate)
-
-        yield update

@@ -12,12 +12,15 @@ from buildrunner_parallel.text import output_line, sanitize
 from .command import command
 from .invocation import Invocation
 from .options import OptionalTask, SessionArgument
+from .whole_lines import whole_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import TaskOutput
+    from buildrunner_parallel.records import OutputChannel, TaskOutput
+
+    from .render import Output
 
 app = typer.Typer()
 
@@ -31,19 +34,20 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until the task or session is over.")
     ] = False,
     tail: Annotated[
-        int, typer.Option("--tail", min=0, metavar="N", help="Begin N lines before the end.")
-    ] = 0,
+        int | None, typer.Option("--tail", min=1, metavar="N", help="Begin N lines before the end.")
+    ] = None,
     attempt: Annotated[
-        int, typer.Option("--attempt", min=0, metavar="N", help="This attempt; else the last.")
-    ] = 0,
+        int | None, typer.Option("--attempt", min=1, metavar="N", help="This attempt; else the last.")
+    ] = None,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Standard output only.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Standard error only.")] = False,
     tag: Annotated[bool, typer.Option("--tag", help="Begin every line with its task's id.")] = False,
 ) -> None:
     """Show what a task, or every task of a session, wrote."""
-    from buildrunner_parallel.records import OutputChannel
-
     if (tail or attempt) and not task_id:
         raise typer.BadParameter("name the task as well", param_hint="--attempt" if attempt else "--tail")
+    if stdout and stderr:
+        raise typer.BadParameter("both come when neither is asked for", param_hint="--stdout")
     run.come_back = (
         f"Go on reading with: {run.command_line('logs', session_id, *filter(None, [task_id]), '-f')}"
     )
@@ -53,17 +57,31 @@ def logs(
         pieces = client.read_output(
             session_id,
             task_id,
-            attempt=attempt,
-            channel=OutputChannel.STDERR if stderr else None,
+            attempt=attempt or 0,
+            channel=_channel(stdout, stderr),
             follow=follow,
-            tail_lines=tail,
+            tail_lines=tail or 0,
         )
         if run.settings.as_json:
             _write_json(run, pieces)
-        elif tag or run.out.is_terminal:
-            _write_lines(run, pieces, tag, headings=not tag and not task_id)
         else:
-            _write_raw(pieces)
+            pieces = whole_lines(pieces) if follow and not task_id else pieces
+            _write(run, pieces, tag, headings=not tag and not task_id)
+
+
+def _write(run: Invocation, pieces: Iterable[TaskOutput], tag: bool, headings: bool) -> None:
+    if tag or run.out.is_terminal:
+        LineWriter(run.out, tag=tag, headings=headings).write_all(pieces)
+    else:
+        _write_raw(pieces)
+
+
+def _channel(stdout: bool, stderr: bool) -> OutputChannel | None:
+    from buildrunner_parallel.records import OutputChannel
+
+    if stdout or stderr:
+        return OutputChannel.STDOUT if stdout else OutputChannel.STDERR
+    return None
 
 
 def _require_attempt(client: Client, session_id: str, task_id: str, attempt: int) -> None:
@@ -79,48 +97,84 @@ def _write_json(run: Invocation, pieces: Iterable[TaskOutput]) -> None:
     from buildrunner_parallel.records import record_to_json
 
     for piece in pieces:
+        if piece.attempt_ended:
+            run.out.streamed_document(task_id=piece.task_id, attempt=piece.attempt, attempt_ended=True)
+            continue
         chunk = record_to_json(piece.chunk)
         run.out.streamed_document(task_id=piece.task_id, attempt=piece.attempt, **chunk)
 
 
 def _write_raw(pieces: Iterable[TaskOutput]) -> None:
-    """Bytes as they were written: what reads a pipe wants them so."""
+    """Bytes as they were written: what reads a pipe wants them so. Only a gap gets a line of its own."""
     sys.stdout.flush()
+    stream = sys.stdout.buffer
+    at_line_start = True
     for piece in pieces:
         if piece.chunk.dropped_bytes:
-            sys.stdout.buffer.write(f"{_gap(piece)}\n".encode())
-        sys.stdout.buffer.write(piece.chunk.data)
-        sys.stdout.buffer.flush()
+            stream.write(b"" if at_line_start else b"\n")
+            stream.write(f"{_gap(piece)}\n".encode())
+        stream.write(piece.chunk.data)
+        stream.flush()
+        at_line_start = (piece.chunk.data or b"\n").endswith(b"\n")
 
 
-def _write_lines(run: Invocation, pieces: Iterable[TaskOutput], tag: bool, *, headings: bool) -> None:
-    """Whole lines, made harmless for the terminal; a line begun in one piece may end in the next."""
-    begun: dict[tuple[str, int], bytes] = {}
-    shown: tuple[str, int] | None = None
-    for piece in pieces:
+class LineWriter:
+    """Writes whole lines, made harmless for the terminal; a line begun in one piece may end in the next.
+
+    Both channels of an attempt write lines of their own: half a line of one is never joined with the other's.
+    """
+
+    def __init__(self, out: Output, *, tag: bool, headings: bool) -> None:
+        self._out = out
+        self._tag = tag
+        self._headings = headings
+        self._source: tuple[str, int] | None = None
+        self._begun: dict[str, bytes] = {}
+
+    def write_all(self, pieces: Iterable[TaskOutput]) -> None:
+        for piece in pieces:
+            self._write(piece)
+        self._end_source()
+        if self._source is None:
+            self._out.hint("No output")
+
+    def _write(self, piece: TaskOutput) -> None:
         source = (piece.task_id, piece.attempt)
-        if headings and source != shown:
-            run.out.always(f"==> {piece.task_id} (attempt {piece.attempt}) <==", "bold")
-            shown = source
-        prefix = f"{sanitize(piece.task_id)}\t" if tag else ""
-        if piece.chunk.dropped_bytes:
-            _write_line(run, prefix, _gap(piece).encode())
-        *whole, rest = (begun.pop(source, b"") + piece.chunk.data).split(b"\n")
+        if piece.attempt_ended:
+            return
+        if source != self._source:
+            self._end_source()
+            self._begin_source(source)
+        chunk = piece.chunk
+        if chunk.dropped_bytes:
+            self._end_source()
+            self._line(_gap(piece).encode())
+        *whole, rest = (self._begun.pop(chunk.channel, b"") + chunk.data).split(b"\n")
         for line in whole:
-            _write_line(run, prefix, line)
+            self._line(line)
         if rest:
-            begun[source] = rest
-    for (task_id, _), rest in begun.items():
-        _write_line(run, f"{sanitize(task_id)}\t" if tag else "", rest)
-
-
-def _write_line(run: Invocation, prefix: str, line: bytes) -> None:
-    text = output_line(line.decode("utf-8", "replace"))
-    if run.out.is_terminal:
-        run.out.console.out(prefix + text, highlight=False)
-    else:
-        sys.stdout.write(f"{prefix}{text}\n")
+            self._begun[chunk.channel] = rest
         sys.stdout.flush()
+
+    def _begin_source(self, source: tuple[str, int]) -> None:
+        """A heading before each task of a session, and before a further attempt of one that is followed."""
+        task_id, attempt = source
+        if self._headings or (self._source is not None and not self._tag):
+            self._out.always(f"==> {task_id} (attempt {attempt}) <==", "bold")
+        self._source = source
+
+    def _end_source(self) -> None:
+        for rest in self._begun.values():
+            self._line(rest)
+        self._begun.clear()
+
+    def _line(self, line: bytes) -> None:
+        text = output_line(line.decode("utf-8", "replace"))
+        prefix = f"{sanitize(self._source[0])}\t" if self._tag and self._source else ""
+        if self._out.is_terminal:
+            self._out.console.out(prefix + text, highlight=False)
+        else:
+            sys.stdout.write(f"{prefix}{text}\n")
 
 
 def _gap(piece: TaskOutput) -> str:

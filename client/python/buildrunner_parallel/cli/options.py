@@ -67,6 +67,16 @@ class TaskState(StrEnum):
     SKIPPED = "skipped"
 
 
+class EntityWord(StrEnum):
+    """The words that `watch --kind` takes."""
+
+    SESSION = "session"
+    TASK = "task"
+    WORKER = "worker"
+    LOCK = "lock"
+    POOL = "pool"
+
+
 class WorkerState(StrEnum):
     """The words that `workers --status` takes."""
 

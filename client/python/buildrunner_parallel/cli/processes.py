@@ -10,10 +10,11 @@ from typing import NoReturn
 
 
 def become_module(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Replaces this program by `python -m module arguments`; never returns."""
+    """Replaces this program by `python -m module arguments`, whatever the working directory holds; never
+    returns."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], _environment())
+    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], _environment())
 
 
 def _environment() -> dict[str, str]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from buildrunner_parallel.text import one_line, sanitize
 
+from .columns import GAP, columns_of, fitting, heading
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
-LONG_ID_LENGTH = 30
 
 # A cell: its text, or its text and a rich style for terminals.
 Cell = str | tuple[str, str]
@@ -64,6 +65,15 @@ class Output:
         else:
             sys.stdout.write(safe + "\n")
 
+    def sentence(self, text: str, style: str = "") -> None:
+        """A line of words alone: a narrow terminal breaks it between them. Not for commands to be copied."""
+        if self.is_terminal and not self.quiet:
+            from rich.text import Text
+
+            self.console.print(Text(sanitize(text), style=style))
+        else:
+            self.line(text)
+
     def hint(self, text: str) -> None:
         """A line that helps the next step along; for terminals only."""
         if self.is_terminal:
@@ -86,19 +96,24 @@ class Output:
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """`rows` under `columns`: a table on a terminal, tab-separated lines with a heading in a pipe.
 
-        On terminals a column whose heading begins with `>` is aligned to the right, and one that begins
-        with `~` gives way: its text is folded where the line is too short. With `--quiet` only the first
-        cell of each row is written.
+        What stands before a heading's name (`>`, `~`, `?`; see columns.py) says how the column behaves on
+        a terminal that is too narrow; pipes get everything. With `--quiet` only the first cell of each row
+        is written.
         """
         if self.as_json:
             return
         if self.quiet:
             _write_lines([[_text(row[0])] for row in rows])
         elif self.is_terminal:
-            self.console.print(_rich_table(columns, rows))
+            self.console.print(_rich_table(columns, rows, self.console.width))
         else:
-            _write_lines([[_heading(name).upper() for name in columns]])
+            _write_lines([[heading(name).upper() for name in columns]])
             _write_lines([[_text(cell) for cell in row] for row in rows])
+
+    def row(self, cells: Sequence[Cell]) -> None:
+        """One line of something that goes on, in a pipe: its cells with tabs between them."""
+        if not self.quiet:
+            _write_lines([[_text(cell) for cell in cells]])
 
     def facts(self, facts: Mapping[str, Cell]) -> None:
         """Names and values, one a line; aligned on a terminal, tab-separated in a pipe."""
@@ -125,26 +140,20 @@ def _rich_text(cell: Cell) -> Any:
     return Text(_text(cell), style=cell[1] if isinstance(cell, tuple) else "")
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], room: int) -> Any:
+    from rich.cells import cell_len
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
-    for index, name in enumerate(columns):
-        justify: Any = "right" if name.startswith(">") else "left"
-        free = name.startswith("~") or (index == 0 and _longest_first(rows) > LONG_ID_LENGTH)
-        table.add_column(_heading(name).capitalize(), justify=justify, overflow="fold", no_wrap=not free)
+    widths = [max((cell_len(_text(row[index])) for row in rows), default=0) for index in range(len(headings))]
+    kept = fitting(columns_of(headings, widths), room)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold underline")
+    for column in kept:
+        justify: Any = "right" if column.right else "left"
+        name = column.name.capitalize()
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=not column.folds)
     for row in rows:
-        table.add_row(*(_rich_text(cell) for cell in row))
+        table.add_row(*(_rich_text(row[column.index]) for column in kept))
     return table
-
-
-def _longest_first(rows: Sequence[Sequence[Cell]]) -> int:
-    """Long ids are folded before the short columns beside them are cut beyond recognition."""
-    return max((len(_text(row[0])) for row in rows), default=0)
-
-
-def _heading(name: str) -> str:
-    return name.lstrip(">~")
 
 
 def _rich_facts(facts: Mapping[str, Cell]) -> Any:

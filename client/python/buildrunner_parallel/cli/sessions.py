@@ -48,7 +48,7 @@ def list_sessions(
     if not sessions:
         return run.out.line(f"No {status.value} sessions" if status else "No sessions")
     now = utc_now()
-    columns = ("id", "~name", "status", ">progress", ">failed", ">took", "created")
+    columns = ("id", "~name", "status", "?1>progress", "?2>failed", "?3>took", "?4created")
     return run.out.table(columns, [_row(session, now) for session in sessions])
 
 
@@ -161,7 +161,7 @@ def _cancel_task(run: Invocation, session_id: str, task_id: str) -> None:
 
 def _confirmed(run: Invocation, sessions: Sequence[Session]) -> bool:
     if not sys.stdin.isatty():
-        raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="cancel")
+        raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="--force")
     names = ", ".join(f"{session.session_id} ({session.name})" for session in sessions)
     running = sum(session.counts.running for session in sessions)
     run.out.line(f"This stops {names}: {number_of(running, 'task')} {'runs' if running == 1 else 'run'} now.")

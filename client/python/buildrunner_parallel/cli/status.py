@@ -38,7 +38,7 @@ def show_status(run: Invocation, client: Client, session: Session, verbose: bool
     if failed:
         rows = [(task.task_id, str(task.attempt), task.error) for task in failed]
         run.out.line()
-        run.out.table(("failed task", ">attempt", "~error"), rows)
+        run.out.table(("failed task", "?>attempt", "~error"), rows)
         hidden = session.counts.failed - len(failed)
         if hidden > 0:
             run.out.line(
@@ -63,10 +63,7 @@ def _facts(session: Session) -> dict[str, Cell]:
         facts["took" if session.ended_at else "running for"] = span(session.started_at, session.ended_at, now)
     rate = _rate(session)
     if rate and not session.is_over:
-        left = max(0, session.total_tasks - session.done_tasks)
-        facts["rate"] = f"{rate * 60:.1f} tasks a minute" + (
-            f", about {format_duration(left / rate)} to go" if left else ""
-        )
+        facts["rate"] = f"{rate * 60:.1f} tasks a minute{_to_go(session, rate)}"
     if session.open and not session.is_over:
         facts["open"] = "more tasks may come"
     if session.on_failure.action != "continue":
@@ -78,6 +75,16 @@ def _facts(session: Session) -> dict[str, Cell]:
     if session.reason:
         facts["reason"] = session.reason
     return facts
+
+
+def _to_go(session: Session, rate: float) -> str:
+    """How long what is known will take; nothing while nothing runs, since then nobody can tell."""
+    left = max(0, session.total_tasks - session.done_tasks)
+    at_work = session.counts.running + session.counts.assigned
+    if not left or not at_work or session.status.value != "running":
+        return ""
+    least = "at least" if session.open and not session.declared_tasks else "about"
+    return f", {least} {format_duration(left / rate)} to go"
 
 
 def _rate(session: Session) -> float:
@@ -94,10 +101,10 @@ def _show_surroundings(run: Invocation, client: Client, session: Session) -> Non
     if workers:
         rows = [_worker_row(worker) for worker in workers]
         run.out.line()
-        run.out.table(("worker", "status", "host", "~runs"), rows)
+        run.out.table(("worker", "status", "?host", "~runs"), rows)
     if locks:
         run.out.line()
-        columns = ("~locked file", "mode", "~holder", ">fence", "since")
+        columns = ("~locked file", "?1mode", "~holder", "?3>fence", "?2since")
         run.out.table(columns, [_lock_row(lock, now) for lock in locks])
     if waiting:
         rows_of_waits = [(task.task_id, wait_phrase(task.wait)) for task in waiting if task.wait]

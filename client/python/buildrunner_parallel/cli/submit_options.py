@@ -1,21 +1,52 @@
-"""The options of `submit`, one name each."""
+"""The options of `submit`, one name each, and those of them that `start` gives to all tasks of lines."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import duration_option
 
+if TYPE_CHECKING:
+    from buildrunner_parallel.plan import PlanFile as LockedPath
+    from buildrunner_parallel.plan import PlanTask
+
 _MANY = "May be repeated."
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="-- CMD ARGS...", help="Program and arguments.")]
-Id = Annotated[str, typer.Option("--id", help="Task id; made up if left out.")]
+Id = Annotated[
+    str, typer.Option("--id", help="Task id; made up if left out. Of many lines: ID-1, ID-2 and so on.")
+]
 Needs = Annotated[
     list[str] | None, typer.Option("--needs", metavar="ID", help=f"Must succeed first. {_MANY}")
 ]
+Worker = Annotated[str, typer.Option("--worker", metavar="ID", help="Only this worker.")]
+Handler = Annotated[str, typer.Option("--handler", metavar="NAME", help="Run a worker's handler.")]
+PayloadFile = Annotated[
+    Path | None,
+    typer.Option("--payload", metavar="FILE", allow_dash=True, help="What the handler gets; - is stdin."),
+]
+PlanFile = Annotated[str, typer.Option("--plan", metavar="FILE", help="Add the tasks of a plan file.")]
+CommandsFile = Annotated[
+    str, typer.Option("--commands", metavar="FILE", help="Every line is a task for the shell; - is stdin.")
+]
+ArgsFile = Annotated[
+    str,
+    typer.Option(
+        "--args", metavar="FILE", help="Every line takes the place of {} in CMD, a task each; - is stdin."
+    ),
+]
+Null = Annotated[
+    bool, typer.Option("--null", "-0", help="Lines of --commands or --args end with NUL, as find -print0.")
+]
+
 Files = Annotated[
     list[str] | None, typer.Option("--file", metavar="PATH[:shared]", help=f"Lock this path. {_MANY}")
 ]
@@ -29,13 +60,93 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="L", help=f"The worker must have it. {_MANY}")
 ]
 Slots = Annotated[int, typer.Option("--slots", min=1, help="Slots that it takes.")]
-Worker = Annotated[str, typer.Option("--worker", metavar="ID", help="Only this worker.")]
 PassEnv = Annotated[
     list[str] | None, typer.Option("--pass-env", metavar="GLOB", help=f"Pass variables of yours on. {_MANY}")
 ]
-Handler = Annotated[str, typer.Option("--handler", metavar="NAME", help="Run a worker's handler.")]
-PayloadFile = Annotated[
-    Path | None,
-    typer.Option("--payload", metavar="FILE", allow_dash=True, help="What the handler gets; - is stdin."),
-]
-PlanFile = Annotated[str, typer.Option("--plan", metavar="FILE", help="Add the tasks of a plan file.")]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What tasks may have besides their command; every field is an option."""
+
+    files: Files = None
+    env: Env = None
+    cwd: Cwd = ""
+    timeout: Timeout = None
+    grace: Grace = None
+    retries: Retries = 0
+    priority: Priority = 0
+    labels: Labels = None
+    slots: Slots = 1
+    pass_env: PassEnv = None
+
+    def task(self) -> PlanTask:
+        """A task with these options, without an id and without anything to run."""
+        from buildrunner_parallel.plan import PlanTask
+
+        return PlanTask(
+            "",
+            index=0,
+            files=tuple(_file(text) for text in self.files or ()),
+            timeout_s=self.timeout or None,
+            grace_s=self.grace,
+            retries=self.retries,
+            labels=tuple(self.labels or ()),
+            priority=self.priority,
+            slots=self.slots,
+            cwd=self.cwd or None,
+            env=dict(_variable(text) for text in self.env or ()),
+            pass_env=tuple(self.pass_env or ()),
+        )
+
+    def refuse(self, reason: str) -> None:
+        """Raises the usage error for the first option that was given, if any was."""
+        for option in fields(self):
+            if getattr(self, option.name) != option.default:
+                raise typer.BadParameter(reason, param_hint=_told_as()[option.name])
+
+
+def _told_as() -> dict[str, str]:
+    hints = typing.get_type_hints(TaskOptions, include_extras=True)
+    # In Annotated, typer keeps an option's first name where a default would otherwise stand.
+    return {name: str(hint.__metadata__[0].default) for name, hint in hints.items()}
+
+
+def with_task_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of TaskOptions in place of its parameter `options`."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    added = typing.get_type_hints(TaskOptions, include_extras=True)
+    parameters = [
+        parameter.replace(annotation=hints.get(parameter.name, Any))
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name != "options"
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for option in fields(TaskOptions):
+        hint = added[option.name]
+        parameters.append(inspect.Parameter(option.name, keyword, default=option.default, annotation=hint))
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **values: Any) -> None:
+        options = TaskOptions(**{option.name: values.pop(option.name) for option in fields(TaskOptions)})
+        function(*arguments, options=options, **values)
+
+    del run.__wrapped__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _file(text: str) -> LockedPath:
+    from buildrunner_parallel.plan import PlanFile
+
+    if not text.removesuffix(":shared"):
+        raise typer.BadParameter(f"expected PATH or PATH:shared, found {text!r}", param_hint="--file")
+    return PlanFile(text.removesuffix(":shared"), "shared" if text.endswith(":shared") else "exclusive")
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f"expected K=V, found {text!r}", param_hint="--env")
+    return name, value

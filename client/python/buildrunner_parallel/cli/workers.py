@@ -46,10 +46,11 @@ def workers(
     else:
         now = utc_now()
         columns = (
-            "worker", "~status", "host", ">pid", ">slots", "~runs", ">done", ">failed", "seen", "serves",
+            "worker", "~status", "?6host", "?7>pid", "?1>slots", "~runs", "?5>done", "?4>failed", "?2seen",
+            "?3serves",
         )  # fmt: skip
         run.out.table(columns, [_row(worker, now) for worker in found])
-    return run.out.line(workers_line(summary))
+    return run.out.sentence(workers_line(summary))
 
 
 def _row(worker: Worker, now: datetime) -> tuple[Cell, ...]:
@@ -130,10 +131,14 @@ def worker(
 
 def _state_directory(run: Invocation, client: Client) -> str:
     """The local coordinator's state, which tells the worker whether anybody could take its tasks."""
+    return str(client.workspace.state_dir) if client.workspace and is_own(run) else ""
+
+
+def is_own(run: Invocation) -> bool:
+    """Whether the coordinator is the workspace's own, and not one that was named."""
     from buildrunner_parallel.discovery import explicit_address
 
-    own = client.workspace if explicit_address(run.settings.coordinator) is None else None
-    return str(own.state_dir) if own else ""
+    return explicit_address(run.settings.coordinator) is None
 
 
 def _token_file(run: Invocation, client: Client) -> str:

@@ -15,7 +15,7 @@ from buildrunner_parallel.errors import BuildRunnerError
 from buildrunner_parallel.records import Session, TaskSummary, record_to_json
 
 from .fold import Event, Model
-from .lines import change_line
+from .lines import change_line, moment_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +114,7 @@ class LineScreen:
         for task in news:
             # Being assigned is a step of milliseconds on the way to running.
             if task.status != TaskStatus.ASSIGNED:
-                self._write(change_line(task, _moment_of(task)))
+                self._write(change_line(task, moment_of(task, datetime.now(UTC))))
 
 
 class JsonScreen:
@@ -132,11 +132,3 @@ class JsonScreen:
     def show(self, model: Model, event: Event | None, news: list[TaskSummary]) -> None:
         for task in news:
             self._write(revision=model.revision, task=record_to_json(task))
-
-
-def _moment_of(task: TaskSummary) -> datetime:
-    if task.is_over and task.ended_at:
-        return task.ended_at
-    if task.status.value == "running" and task.started_at:
-        return task.started_at
-    return datetime.now(UTC)

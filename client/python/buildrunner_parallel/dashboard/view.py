@@ -23,36 +23,42 @@ STYLES = {
 }  # fmt: skip
 _COUNTED = ("running", "assigned", "queued", "blocked", "succeeded", "failed", "cancelled", "skipped")
 _FIXED_LINES = 8
+NARROW_COLUMNS = 60
 
 
 def draw(model: Model, now: datetime, height: int = 40, width: int = 80) -> RenderableType:
-    """The whole dashboard in at most about `height` lines; names get more room where there is `width`."""
-    name_width = max(36, width // 3)
+    """The whole dashboard in at most about `height` lines; names get more room where there is `width`.
+
+    Below NARROW_COLUMNS the bars go, and which worker runs a task and who holds a lock.
+    """
+    narrow = width < NARROW_COLUMNS
+    name_width = max(width - 14, 8) if narrow else max(36, width // 3)
     room = max(6, height - _FIXED_LINES - 2 * len(model.sessions))
     parts: list[RenderableType] = []
     for session in model.sessions.values():
-        parts += [_progress(session, now), _counts(session)]
+        parts += [_progress(session, now, narrow), _counts(session)]
     if model.running:
-        parts.append(_running(model, now, max(3, room // 2), name_width))
+        parts.append(_running(model, now, max(3, room // 2), name_width, narrow))
     if model.waiting:
-        parts.append(_waiting(model, max(2, room // 4), name_width))
+        parts.append(_waiting(model, max(2, room // 4), name_width, narrow))
     if model.failures:
         parts.append(_failures(model, max(2, room // 4), name_width))
     parts.append(_footer(model))
     return Group(*parts)
 
 
-def _progress(session: Session, now: datetime) -> Table:
+def _progress(session: Session, now: datetime, narrow: bool) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, expand=True)
     table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=10, no_wrap=True)
-    table.add_column(ratio=4)
+    table.add_column(width=None if narrow else 10, no_wrap=True)
+    if not narrow:
+        table.add_column(ratio=4)
     table.add_column(justify="right", no_wrap=True)
     word = "cancelling" if session.cancelling and not session.is_over else session.status.value
     name = Text.assemble((one_line(session.name) or "session", "bold"), f" {session.session_id}")
     bar = ProgressBar(total=100, completed=session.progress_percent, width=None)
     amount = f"{session.done_tasks}/{session.total_tasks}  {format_duration(wall_time_s(session, now))}"
-    table.add_row(name, _word(word), bar, Text(amount))
+    table.add_row(name, _word(word), *(() if narrow else (bar,)), Text(amount))
     return table
 
 
@@ -86,13 +92,15 @@ def _section(title: str, name_width: int, *columns: str) -> Table:
     return table
 
 
-def _running(model: Model, now: datetime, limit: int, name_width: int) -> Table:
-    table = _section(f"Running ({len(model.running)})", name_width, "task", "time", "worker", "what")
+def _running(model: Model, now: datetime, limit: int, name_width: int, narrow: bool) -> Table:
+    columns = ("task", "time") if narrow else ("task", "time", "worker", "what")
+    table = _section(f"Running ({len(model.running)})", name_width, *columns)
     for task in list(model.running.values())[:limit]:
         seconds = (now - task.started_at).total_seconds() if task.started_at else 0.0
         tries = f" (try {task.attempt})" if task.attempt > 1 else ""
         name = Text(one_line(task.task_id) + tries, style=STYLES.get(task.status.value, ""))
-        table.add_row(name, Text(format_duration(seconds)), Text(one_line(task.worker_id)), Text(_what(task)))
+        cells = (name, Text(format_duration(seconds)), Text(one_line(task.worker_id)), Text(_what(task)))
+        table.add_row(*cells[: len(columns)])
     return _with_rest(table, len(model.running) - limit)
 
 
@@ -105,12 +113,14 @@ def _what(task: TaskSummary) -> str:
     return one_line(told or task.title, 300)
 
 
-def _waiting(model: Model, limit: int, name_width: int) -> Table:
-    table = _section(f"Waiting for a lock ({len(model.waiting)})", name_width, "task", "path", "holder")
+def _waiting(model: Model, limit: int, name_width: int, narrow: bool) -> Table:
+    columns = ("task", "path") if narrow else ("task", "path", "holder")
+    table = _section(f"Waiting for a lock ({len(model.waiting)})", name_width, *columns)
     for task in list(model.waiting.values())[:limit]:
         assert task.wait is not None
         paths = one_line(", ".join(task.wait.names), 80)
-        table.add_row(Text(one_line(task.task_id)), Text(paths), Text(holders_phrase(task.wait.holders)))
+        cells = (Text(one_line(task.task_id)), Text(paths), Text(holders_phrase(task.wait.holders)))
+        table.add_row(*cells[: len(columns)])
     return _with_rest(table, len(model.waiting) - limit)
 
 

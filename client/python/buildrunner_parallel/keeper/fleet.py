@@ -5,6 +5,7 @@ How many there should be is decided in plan.py; calls to the coordinator are cho
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
@@ -18,14 +19,17 @@ from .chores import Chores
 from .clean_up import clean_up
 from .deaths import Deaths
 from .link import CoordinatorLink, worker_of
-from .plan import Backoff, Held, Release, Start, next_wake_s, plan_workers
+from .plan import KEPT, Backoff, Held, Release, Start, next_wake_s, plan_workers, shape_of
 from .processes import WatchedProcess, start_ticks
 from .registry import Entry
 
 _log = logging.getLogger(__name__)
 _LEARN_INTERVAL_S = 0.3
+_REFRESH_INTERVAL_S = 5.0
 _KEPT_LOGS = 100
 _LEAVE_S = 10.0
+# Tells them from workers that somebody started by hand.
+_METADATA = json.dumps(KEPT)
 _INSIST_S = 0.5
 
 
@@ -50,6 +54,8 @@ class Fleet:
         self._deaths = Deaths(link, calls, cleaning)
         self._members: dict[int, Member] = {}
         self._backoffs: dict[str, Backoff] = {}
+        # What the backoffs are about: after another order the next start is not held up by old failures.
+        self._ordered: dict[str, Pool] = {}
         self._next_serial = 1
         self._learning = False
         self._learn_at_s = 0.0
@@ -92,14 +98,22 @@ class Fleet:
         pools = self._link.pools
         if pools is None:
             return
+        self._forget_failures_of_other_orders(pools)
         actions = plan_workers(pools, self._held(), self._backoffs, now_s)
         releases = [action for action in actions if isinstance(action, Release)]
         for action in actions:
             if isinstance(action, Start):
                 self._start(action.pool, now_s)
         self._release_all(releases, now_s)
-        if self._unknown() and now_s >= self._learn_at_s:
+        if self._members and now_s >= self._learn_at_s:
             self._learn_ids()
+
+    def _forget_failures_of_other_orders(self, pools: dict[str, Pool]) -> None:
+        for session_id, pool in pools.items():
+            before = self._ordered.get(session_id)
+            if before is not None and before != pool:
+                self._backoffs.pop(session_id, None)
+        self._ordered = dict(pools)
 
     def due_in_s(self, now_s: float) -> float:
         """Seconds until `step` has something to do by itself."""
@@ -109,8 +123,8 @@ class Fleet:
 
     def _held(self) -> list[Held]:
         return [
-            Held(member.entry.serial, member.entry.session_id, member.leaving, member.busy)
-            for member in self._members.values()
+            Held(entry.serial, entry.session_id, member.leaving, member.busy, entry.shape)
+            for entry, member in ((member.entry, member) for member in self._members.values())
         ]
 
     def _start(self, pool: Pool, now_s: float) -> None:
@@ -128,7 +142,10 @@ class Fleet:
             self._back_off(pool.session_id, exit_code=1, lived_s=0.0, now_s=now_s)
             return
         process = WatchedProcess.of_child(child)
-        entry = Entry(serial, child.pid, start_ticks(child.pid) or 0, mark, pool.session_id)
+        shape = shape_of(pool.slots, pool.labels, pool.handler_modules)
+        entry = Entry(
+            serial, child.pid, start_ticks(child.pid) or 0, mark, session_id=pool.session_id, shape=shape
+        )
         self._members[serial] = Member(entry, process)
         self._learn_at_s = time.monotonic() + _LEARN_INTERVAL_S
         self._save()
@@ -138,7 +155,7 @@ class Fleet:
     def _command(self, pool: Pool) -> list[str]:
         arguments = ["--coordinator", self._link.address, "--token-file", str(self._data / "token")]
         arguments += ["--state-dir", str(self._data), "--directory", str(self._data.parent)]
-        arguments += ["--slots", str(max(1, pool.slots))]
+        arguments += ["--slots", str(max(1, pool.slots)), "--metadata", _METADATA]
         for label in pool.labels:
             arguments += ["--label", label]
         for module in pool.handler_modules:
@@ -163,7 +180,8 @@ class Fleet:
         oldest_s = max((member.process.lived_s for member in self._unknown()), default=0.0)
         # A worker that does not come up is not asked for three times a second for ever.
         now_s = time.monotonic()
-        self._learn_at_s = now_s + max(_LEARN_INTERVAL_S, oldest_s / 10)
+        pause_s = min(_REFRESH_INTERVAL_S, max(_LEARN_INTERVAL_S, oldest_s / 10))
+        self._learn_at_s = now_s + (pause_s if self._unknown() else _REFRESH_INTERVAL_S)
         if workers is not None:
             self._known_as_of_s = self._asked_at_s
         before = [member.entry for member in self.members]
@@ -171,6 +189,8 @@ class Fleet:
             found = worker_of(workers or (), member.entry.pid, member.process.lived_s)
             if found is not None:
                 member.busy = bool(found.tasks)
+                # Drained by somebody else: its place is free as soon as that is known.
+                member.leaving = member.leaving or found.draining
                 member.entry = replace(member.entry, worker_id=found.worker_id)
         if before != [member.entry for member in self.members]:
             self._save()

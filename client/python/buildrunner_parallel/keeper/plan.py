@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..records import Pool
+from ..records import Pool, Worker
 
 # ------------------------------------------------------------- the coordinator
 
@@ -67,6 +68,9 @@ class CoordinatorHistory:
 
 # --------------------------------------------------------------- the workers
 
+# The metadata of every worker that a keeper starts.
+KEPT = {"started_by": "keeper"}
+
 STABLE_AFTER_S = 10.0
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -74,13 +78,14 @@ _LONGEST_BACKOFF_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One worker process: for which session (empty: all), whether it was told to leave already."""
+    """One worker process: for which session (empty: all), whether it was told to leave already, and the
+    shape that it was started with (empty: nobody knows)."""
 
     serial: int
     session_id: str = ""
     leaving: bool = False
     busy: bool = False
-    slots: int = 1
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +118,29 @@ class Backoff:
         return replace(self, ends=ends, until_s=now_s + pause_s)
 
 
+def shape_of(slots: int, labels: Iterable[str], handler_modules: Iterable[str]) -> str:
+    """What makes two workers of a pool alike, as one word."""
+    return json.dumps([max(1, slots), sorted(labels), sorted(handler_modules)])
+
+
+def _fits(worker: Held, pool: Pool | None) -> bool:
+    if pool is None or not worker.shape:
+        return True
+    return worker.shape == shape_of(pool.slots, pool.labels, pool.handler_modules)
+
+
+def is_kept(worker: Worker) -> bool:
+    """Whether a keeper started this worker."""
+    return KEPT.items() <= worker.metadata.items()
+
+
 def plan_workers(
     pools: Mapping[str, Pool], held: Iterable[Held], backoffs: Mapping[str, Backoff], now_s: float
 ) -> list[Start | Release]:
     """Starts and releases that bring each pool to its wanted number; `pools` is keyed by session id.
 
-    Workers of a pool that is no more are released; idle ones go first, then the youngest.
+    Workers of a pool that is no more are released; idle ones go first, then the youngest. Those that were
+    started with other slots, labels or handlers than the pool has now are replaced.
     """
     staying: dict[str, list[Held]] = {}
     for worker in held:
@@ -127,7 +149,9 @@ def plan_workers(
     actions: list[Start | Release] = []
     for session_id in sorted({*pools, *staying}):
         pool = pools.get(session_id)
-        workers = staying.get(session_id, [])
+        present = staying.get(session_id, [])
+        workers = [worker for worker in present if _fits(worker, pool)]
+        actions += [Release(worker.serial) for worker in present if worker not in workers]
         wanted = max(0, pool.wanted) if pool is not None else 0
         surplus = sorted(workers, key=lambda worker: (worker.busy, -worker.serial))
         actions += [Release(worker.serial) for worker in surplus[: max(0, len(workers) - wanted)]]

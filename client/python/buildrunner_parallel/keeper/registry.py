@@ -11,10 +11,12 @@ import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from . import processes
+from .plan import shape_of
 
 WORKERS_FILE = "workers.json"
 WORKER_MODULE = "buildrunner_parallel.worker"
@@ -33,6 +35,8 @@ class Entry:
     mark: str
     session_id: str = ""
     worker_id: str = ""
+    # See plan.shape_of.
+    shape: str = ""
 
 
 def new_mark(serial: int) -> str:
@@ -80,13 +84,24 @@ def _entry_of(process_id: int, data: Path) -> Entry | None:
     ticks = processes.start_ticks(process_id)
     if variables.get(DATA_VARIABLE) != str(data) or ticks is None or not mark:
         return None
-    serial = mark.partition("-")[0]
+    number = mark.partition("-")[0]
     return Entry(
-        int(serial) if serial.isdigit() else 0, process_id, ticks, mark, _option(arguments, "--session")
+        serial=int(number) if number.isdigit() else 0,
+        pid=process_id,
+        ticks=ticks,
+        mark=mark,
+        session_id="".join(_options(arguments, "--session")[:1]),
+        shape=_shape(arguments),
     )
 
 
-def _option(arguments: list[str], name: str) -> str:
-    if name not in arguments[:-1]:
+def _shape(arguments: list[str]) -> str:
+    slots = "".join(_options(arguments, "--slots")[:1])
+    if not slots.isdigit():
         return ""
-    return arguments[arguments.index(name) + 1]
+    return shape_of(int(slots), _options(arguments, "--label"), _options(arguments, "--handlers"))
+
+
+def _options(arguments: list[str], name: str) -> list[str]:
+    """The values that follow `name`, in order."""
+    return [value for option, value in pairwise(arguments) if option == name]

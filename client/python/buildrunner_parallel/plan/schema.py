@@ -18,6 +18,13 @@ from .model import FailurePolicy
 
 MAX_NAME_BYTES = 256
 MAX_COMMAND_BYTES = 128 * 1024
+# What a coordinator takes.
+MAX_WORKERS = 1000
+MAX_SLOTS = 1024
+MAX_PARALLEL = 1_000_000
+MAX_PRIORITY = 1000
+MAX_RETRIES = 1000
+MAX_DURATION_S = 366 * 86_400
 
 
 def _refused(expected: str, found: object) -> PydanticCustomError:
@@ -27,12 +34,15 @@ def _refused(expected: str, found: object) -> PydanticCustomError:
 
 
 def _duration(value: object) -> float:
+    if not isinstance(value, (str, int, float)):
+        raise _refused(EXPECTED, value)
     try:
-        if isinstance(value, (str, int, float)):
-            return parse_duration(value)
+        seconds = parse_duration(value)
     except ValueError:
-        pass
-    raise _refused(EXPECTED, value)
+        raise _refused(EXPECTED, value) from None
+    if seconds > MAX_DURATION_S:
+        raise _refused("a duration of at most 366 days", value)
+    return seconds
 
 
 def _positive_duration(value: object) -> float:
@@ -162,10 +172,10 @@ class Options(_Part):
 
     timeout: Timeout | None = None
     grace: Duration | None = None
-    retries: Annotated[int, Field(ge=0, le=1000)] = 0
+    retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 0
     labels: list[Name] = Field(default_factory=list)
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    slots: Annotated[int, Field(ge=1, le=10_000)] = 1
+    priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+    slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
     cwd: FilledText | None = None
     env: dict[Variable, Value] = Field(default_factory=dict)
     pass_env: list[FilledText] = Field(default_factory=list)
@@ -208,8 +218,16 @@ class PlanSpec(_Part):
     """The whole file."""
 
     name: Name | None = None
-    workers: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    workers: Annotated[int, Field(ge=0, le=MAX_WORKERS)] | None = None
     on_failure: OnFailureField | None = None
-    max_parallel: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] | None = None
     defaults: Options = Field(default_factory=Options)
     tasks: Annotated[list[TaskSpec], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_schema(cls, value: Any) -> Any:
+        """Editors of JSON look for their schema under this key; it says nothing about the plan."""
+        if isinstance(value, dict) and isinstance(value.get("$schema"), str):
+            return {key: item for key, item in value.items() if key != "$schema"}
+        return value

@@ -5,6 +5,7 @@ Knows formats and sizes, nothing of what a plan contains.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any, BinaryIO, NoReturn
 
 from .errors import Path, PlanError, Problem
+from .toml_lines import TomlLines, located_fault
 from .yaml_text import YamlError, YamlReader
 
 MAX_SIZE_BYTES = 64 * 1024 * 1024
@@ -155,11 +157,19 @@ def _duplicate_in_json(text: str, key: str) -> Problem:
 
 def _read_toml(source: str, text: str) -> Document:
     try:
-        return Document(source, tomllib.loads(text), lambda path: None)
+        value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PlanError(source, [Problem((), f"not valid TOML: {error}")]) from None
+        fault, line = located_fault(str(error))
+        raise PlanError(source, [Problem((), f"not valid TOML: {fault}", line)]) from None
     except RecursionError:
         raise PlanError(source, [Problem((), "nested too deep")]) from None
+    return Document(source, value, _toml_lines(text))
+
+
+def _toml_lines(text: str) -> Callable[[Path], int | None]:
+    """Only faulty plans pay for the second look."""
+    lines = functools.cache(lambda: TomlLines(text))
+    return lambda path: lines().line_of(path)
 
 
 _READERS: dict[str, Callable[[str, str], Document]] = {

@@ -170,8 +170,13 @@ class ReadOutputResponse(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ENDED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     attempt: _builtins.int
+    attempt_ended: _builtins.bool
+    """Whole sessions that are followed: nothing more comes of this attempt. The
+    chunk is empty.
+    """
     @_builtins.property
     def chunk(self) -> _types_pb2.OutputChunk: ...
     def __init__(
@@ -180,10 +185,11 @@ class ReadOutputResponse(_message.Message):
         task_id: _builtins.str = ...,
         attempt: _builtins.int = ...,
         chunk: _types_pb2.OutputChunk | None = ...,
+        attempt_ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "chunk", b"chunk", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_ended", b"attempt_ended", "chunk", b"chunk", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

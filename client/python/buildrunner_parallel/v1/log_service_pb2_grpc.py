@@ -60,7 +60,9 @@ class LogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadOutput(self, request, context):
-        """Output of a task or, in order of their ends, of all tasks of a session.
+        """Output of a task, or of all tasks of a session in order of their ends and,
+        with `follow`, of those that run as they write it: pieces of several tasks
+        alternate then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

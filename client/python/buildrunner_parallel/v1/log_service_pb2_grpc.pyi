@@ -38,7 +38,10 @@ class LogServiceStub:
     break the worker goes on from the last acknowledged offset.
     """
     ReadOutput: _grpc.UnaryStreamMultiCallable[_log_service_pb2.ReadOutputRequest, _log_service_pb2.ReadOutputResponse]
-    """Output of a task or, in order of their ends, of all tasks of a session."""
+    """Output of a task, or of all tasks of a session in order of their ends and,
+    with `follow`, of those that run as they write it: pieces of several tasks
+    alternate then.
+    """
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -50,7 +53,10 @@ class LogServiceAsyncStub(LogServiceStub):
     break the worker goes on from the last acknowledged offset.
     """
     ReadOutput: _aio.UnaryStreamMultiCallable[_log_service_pb2.ReadOutputRequest, _log_service_pb2.ReadOutputResponse]  # type: ignore[assignment]
-    """Output of a task or, in order of their ends, of all tasks of a session."""
+    """Output of a task, or of all tasks of a session in order of their ends and,
+    with `follow`, of those that run as they write it: pieces of several tasks
+    alternate then.
+    """
 
 class LogServiceServicer:
     def WriteOutput(
@@ -69,6 +75,9 @@ class LogServiceServicer:
         request: _log_service_pb2.ReadOutputRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_log_service_pb2.ReadOutputResponse], _abc.AsyncIterator[_log_service_pb2.ReadOutputResponse]]:
-        """Output of a task or, in order of their ends, of all tasks of a session."""
+        """Output of a task, or of all tasks of a session in order of their ends and,
+        with `follow`, of those that run as they write it: pieces of several tasks
+        alternate then.
+        """
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

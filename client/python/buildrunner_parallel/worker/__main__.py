@@ -6,7 +6,6 @@ Options only; the program is in runtime.
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -77,12 +76,10 @@ def run_worker(options: WorkerOptions) -> int:
     """Runs a worker on an event loop of its own until it leaves; its exit code (see runtime)."""
     import uvloop
 
-    from .runtime import WorkerRuntime
+    from .runtime import WorkerRuntime, keep_what_is_loaded
 
     async def serve() -> int:
-        # What is loaded by now stays: collecting it again and again costs a tenth of a busy worker's time.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        keep_what_is_loaded()
         return await WorkerRuntime(options).run()
 
     return uvloop.run(serve())

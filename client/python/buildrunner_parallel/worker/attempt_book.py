@@ -67,6 +67,7 @@ class AttemptBook:
         self.is_draining = False
         self.output_head_bytes = 0
         self.output_tail_bytes = 0
+        self.spool_folder = ""
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -80,6 +81,10 @@ class AttemptBook:
     def with_output(self) -> Iterable[Attempt]:
         """Attempts whose output has to be streamed, or may have to be."""
         return self._with_output.values()
+
+    def had_a_turn(self, attempt: Attempt) -> None:
+        """Some of its output was taken to be sent: the others come first now."""
+        self._with_output[attempt.attempt_id] = self._with_output.pop(attempt.attempt_id)
 
     def held(self) -> list[worker_service_pb2.HeldAttempt]:
         """For hello and heartbeats."""
@@ -238,7 +243,8 @@ class AttemptBook:
     def _on_output(self, attempt: Attempt, event: Message, now_s: float) -> None:
         output = attempt.output
         if output is None:
-            output = attempt.output = OutputBuffer(self.output_head_bytes, self.output_tail_bytes)
+            output = OutputBuffer(self.output_head_bytes, self.output_tail_bytes, self.spool_folder)
+            attempt.output = output
             self._with_output[attempt.attempt_id] = attempt
         output.append(event[2], event[3], now_s)
         if output.held_bytes > PAUSE_ABOVE_BYTES and not attempt.is_paused:
@@ -335,6 +341,7 @@ class AttemptBook:
         self._unacknowledged.pop(attempt_id, None)
         if attempt.output is not None:
             self._with_output.pop(attempt_id, None)
+            attempt.output.close()
         if not self._outgoing.is_empty:
             self._outgoing.forget(attempt_id)
         self._remember(attempt_id, given_back=given_back)

@@ -38,11 +38,12 @@ SendWithFds = Callable[[list[Message], list[int]], None]
 
 
 class HandlerPool:
-    """Hosts of one worker. `emit` gets what happened, in the words of supervisor_messages and this module."""
+    """Hosts of one worker, each started with `host_arguments`. `emit` gets what happened, in the words of
+    supervisor_messages and this module."""
 
     def __init__(
         self,
-        modules: list[str],
+        host_arguments: list[str],
         env: dict[str, str],
         directory: str,
         send_with_fds: SendWithFds,
@@ -50,7 +51,7 @@ class HandlerPool:
         watch: Callable[[HostLink], None],
         unwatch: Callable[[HostLink], None],
     ) -> None:
-        self._modules = modules
+        self._host_arguments = host_arguments
         self._env = env
         self._directory = directory
         self._send_with_fds = send_with_fds
@@ -113,7 +114,7 @@ class HandlerPool:
         host = HostLink(key, slot)
         mark = f"BR_HOST={self._mark_base}-{key}"
         env = self._env | dict([mark.split("=", 1)]) | {"BR_SLOT": str(slot)}
-        argv = [sys.executable, "-m", "buildrunner_parallel.worker.handler_host", *self._modules]
+        argv = [sys.executable, "-P", "-m", "buildrunner_parallel.worker.handler_host", *self._host_arguments]
         request = (
             events.HOST,
             key,

@@ -1,20 +1,25 @@
-"""Python functions that tasks can name: how users register them, and how they are found.
+"""Python functions that tasks can name: how they are registered, what they get, what becomes of their result.
 
-    from buildrunner_parallel.worker.handlers import HandlerCall, handler
+    from buildrunner_parallel.worker import HandlerContext, handler
 
-    @handler("thumbnails")
-    def make_thumbnail(call: HandlerCall) -> bytes: ...
+    @handler("thumbnail")
+    def make_thumbnail(context: HandlerContext, source: str, width: int = 200) -> bytes: ...
 
-The module is named with `--handlers MODULE`. It is imported by handler hosts only, never by the worker's
-runtime.
+docs/handlers.md is the guide. Handlers run in handler hosts only, never in the worker's runtime; finding and
+loading their modules is in handler_modules.
 """
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from buildrunner_parallel.errors import BuildRunnerError
+from buildrunner_parallel.specs import Payload
+
+from .handler_context import HandlerContext
 
 OCTETS = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"
@@ -22,68 +27,82 @@ JSON = "application/json"
 NO_OPERATION = "br.noop"
 RESULT_LIMIT_BYTES = 1 << 20
 
+_RESERVED_PREFIX = "br."
+_LONGEST_NAME_BYTES = 256
 
-class Result(NamedTuple):
-    """Bytes with a media type of the handler's own choice."""
-
-    data: bytes
-    content_type: str = OCTETS
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
 
 
-class HandlerCall(NamedTuple):
-    """One task, as its handler sees it. `report_progress(percent, message)` takes 0 to 100 and one line."""
-
-    payload: bytes
-    content_type: str
-    session_id: str
-    session_name: str
-    task_id: str
-    attempt: int
-    fence: int
-    environment: Mapping[str, str]
-    report_progress: Callable[[float, str], None]
-
-    def json(self) -> Any:
-        """The payload, parsed; raises ValueError when it is not JSON."""
-        return json.loads(self.payload)
+class HandlerLoadError(BuildRunnerError):
+    """A handler cannot be registered, or its module cannot be imported; the message is one line."""
 
 
-Handler = Callable[[HandlerCall], object]
+class Handler(NamedTuple):
+    """A registered function; `wants_arguments` when it takes more than its context."""
+
+    function: Callable[..., object]
+    wants_arguments: bool
+
+    def call(self, context: HandlerContext) -> object:
+        """What the function returns, an awaitable if it is an async one; raises whatever it raises."""
+        if not self.wants_arguments:
+            return self.function(context)
+        arguments = context.json() if context.payload else {}
+        if not isinstance(arguments, dict):
+            raise TypeError("the payload must be a JSON object, for this handler takes arguments by name")
+        return self.function(context, **arguments)
+
 
 _registry: dict[str, Handler] = {}
 
 
-class HandlerLoadError(Exception):
-    """A handler module cannot be imported, or two handlers have one name."""
+def handler(name: str) -> Callable[[FunctionT], FunctionT]:
+    """Registers the decorated function, `def` or `async def`, under `name` (at most 256 bytes).
 
-
-def handler(name: str) -> Callable[[Handler], Handler]:
-    """Registers the decorated function under `name`.
-
-    What it returns becomes the task's result: nothing for None, bytes as they are, text as UTF-8, a Result
-    with its own media type, anything else as JSON. An exception fails the task. Raises HandlerLoadError for
-    a name that another function has already.
+    It is called with a HandlerContext. Further parameters are filled by name from the payload, which must be
+    a JSON object then. What it returns becomes the task's result: nothing for None, bytes as they are, text
+    as UTF-8, a Payload with its own media type, anything else as JSON. An exception fails the task. Raises
+    HandlerLoadError for a name that is taken or reserved, and for a function that takes no context.
     """
+    if not name or len(name.encode()) > _LONGEST_NAME_BYTES:
+        raise HandlerLoadError(f"a handler's name has 1 to {_LONGEST_NAME_BYTES} bytes, not {name[:40]!r}")
+    if name.startswith(_RESERVED_PREFIX):
+        raise HandlerLoadError(f"{name!r} is no name for a handler: {_RESERVED_PREFIX}* is reserved")
 
-    def register(function: Handler) -> Handler:
-        present = _registry.setdefault(name, function)
-        if (present.__module__, present.__qualname__) != (function.__module__, function.__qualname__):
-            raise HandlerLoadError(f"two handlers are named {name!r}")
-        _registry[name] = function
+    def register(function: FunctionT) -> FunctionT:
+        _register(name, function)
         return function
 
     return register
 
 
-def load(modules: Iterable[str]) -> dict[str, Handler]:
-    """Imports the modules and returns all handlers by name; raises HandlerLoadError with one line."""
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except HandlerLoadError:
-            raise
-        except Exception as error:  # whatever user code raises while it is imported is its load error
-            raise HandlerLoadError(f"cannot load handlers from {module!r}: {describe(error)}") from error
+def _register(name: str, function: Callable[..., object]) -> None:
+    entry = Handler(function, _wants_arguments(name, function))
+    present = _registry.setdefault(name, entry)
+    if _identity(present.function) != _identity(function):
+        raise HandlerLoadError(f"two handlers are named {name!r}")
+    _registry[name] = entry
+
+
+def _identity(function: Callable[..., object]) -> tuple[str, str]:
+    """The same when a module is imported again."""
+    return function.__module__, getattr(function, "__qualname__", repr(function))
+
+
+def _wants_arguments(name: str, function: Callable[..., object]) -> bool:
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    )
+    if not parameters or parameters[0].kind not in positional:
+        raise HandlerLoadError(f"the handler {name!r} must take a context as its first parameter")
+    return len(parameters) > 1
+
+
+def registered() -> dict[str, Handler]:
+    """All handlers of this process by name."""
     return dict(_registry)
 
 
@@ -101,8 +120,8 @@ def to_result(value: object) -> tuple[bytes | None, str]:
 
 
 def _encoded(value: object) -> tuple[bytes, str]:
-    if isinstance(value, Result):
-        return bytes(value.data), value.content_type
+    if isinstance(value, Payload):
+        return bytes(value.data), value.content_type or OCTETS
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value), OCTETS
     if isinstance(value, str):
@@ -116,6 +135,8 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@handler(NO_OPERATION)
-def no_operation(call: HandlerCall) -> None:
+def no_operation(_context: HandlerContext) -> Any:
     """Does nothing, for measurements of everything around it."""
+
+
+_register(NO_OPERATION, no_operation)

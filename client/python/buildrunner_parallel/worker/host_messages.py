@@ -25,6 +25,9 @@ PROGRESS = "progress"
 DONE = "done"
 SKIPPED = "skipped"
 
+# First of a host's arguments, followed by a JSON list that becomes its sys.path.
+IMPORT_PATH = "--import-path"
+
 CURRENT = 0
 LIMIT = 1
 STARTED_NS = 2

@@ -20,6 +20,7 @@ from .framing import Message
 _READ_SIZE_BYTES = 1 << 16
 _MOST_ANSWERS = 128
 _GATHER_S = 0.003
+_PROGRESS_EVERY_S = 0.05
 
 
 class HostOutput:
@@ -32,6 +33,8 @@ class HostOutput:
         self._lock = threading.Lock()
         self._number = 0
         self._answers: list[Message] = []
+        self._progress: Message | None = None
+        self._progress_at_s = 0.0
         self._has_answers = threading.Event()
         self._streams: dict[int, int] = {}
         self._ready = select.poll()
@@ -57,6 +60,21 @@ class HostOutput:
         elif len(self._answers) >= _MOST_ANSWERS:
             self.flush_answers()
 
+    def progress(self, message: Message) -> None:
+        """Sends the message, or the last of those that come within a twentieth of a second."""
+        with self._lock:
+            is_first = self._progress is None
+            self._progress = message
+            self._send_due_progress()
+            if is_first and self._progress is not None:
+                self._has_answers.set()
+
+    def _send_due_progress(self) -> None:
+        now_s = time.monotonic()
+        if self._progress is not None and now_s - self._progress_at_s >= _PROGRESS_EVERY_S:
+            progress, self._progress, self._progress_at_s = self._progress, None, now_s
+            self._send([progress])
+
     def flush_answers(self) -> None:
         """Sends what is queued now."""
         with self._lock:
@@ -76,6 +94,7 @@ class HostOutput:
         except (OSError, ValueError):
             pass  # the handler closed or replaced its streams; what reached the pipes is still read
         with self._lock:
+            self._progress = None
             while (ready := self._ready.poll(0)) and self._pass_on(ready):
                 pass
 
@@ -106,9 +125,11 @@ class HostOutput:
     def _send_gathered(self) -> None:
         try:
             while True:
-                self._has_answers.wait()
+                self._has_answers.wait(_PROGRESS_EVERY_S if self._progress is not None else None)
                 self._has_answers.clear()
                 time.sleep(_GATHER_S)
                 self.flush_answers()
+                with self._lock:
+                    self._send_due_progress()
         except OSError:
             return  # the runtime is gone, and the main thread sees it too

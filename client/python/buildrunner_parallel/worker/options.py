@@ -13,7 +13,9 @@ class WorkerOptions:
     `credit` above 0 fixes how many attempts are held; else it follows the tasks' length. `lock_file` is the
     coordinator's own, given on its host only: while nobody holds it, the lease stands still.
     `unreachable_s` is how long the coordinator may stay away, `drain_s` how long running tasks may take
-    after SIGTERM.
+    after SIGTERM. `commands` False leaves handlers alone. `import_path`, when given, is the sys.path of
+    handler hosts, and `pass_environment` has patterns of variables that tasks see of this process's own,
+    beyond those that every task sees.
     """
 
     coordinator: str
@@ -29,3 +31,6 @@ class WorkerOptions:
     metadata_json: str = ""
     unreachable_s: float = 600.0
     drain_s: float = 30.0
+    commands: bool = True
+    import_path: list[str] = field(default_factory=list)
+    pass_environment: list[str] = field(default_factory=list)

@@ -1,18 +1,30 @@
-"""The output of one attempt on its way to the coordinator: by offset, acknowledged, bounded in memory.
+"""The output of one attempt on its way to the coordinator: by offset, acknowledged, bounded.
 
-Both channels share one line of offsets in the order read. Beyond the kept beginning only the kept end is held
-back until the attempt is over; what lies between is dropped and counted. No sending here.
+Both channels share one line of offsets in the order read. The beginning is sent whole. Behind it only the
+newest bytes are held: while the attempt runs they are sent at a bounded rate and some are left out, at its
+end all that is held follows. No sending here, and the bytes themselves are in output_spool.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import logging
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from .output_runs import ChannelRuns
+from .output_spool import OutputSpool
 
 INLINE_LIMIT_BYTES = 32 << 10
 PAUSE_ABOVE_BYTES = 2 << 20
 RESUME_BELOW_BYTES = 1 << 20
 _PIECE_BYTES = 64 << 10
+PIECE_COST_BYTES = 32
+"""What a piece takes in a message besides its data, at the most."""
+_LEAST_LIVE_BYTES_PER_S = 64 << 10
+_BURST_S = 0.25
+_ALL_BYTES = 1 << 62
+
+_log = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
@@ -25,19 +37,29 @@ class Piece(NamedTuple):
 
 
 class OutputBuffer:
-    """`head_bytes` and `tail_bytes` are what is kept of beginning and end; 0 and 0 keep everything."""
+    """`head_bytes` and `tail_bytes` are what is kept of beginning and end; 0 and 0 keep everything.
 
-    def __init__(self, head_bytes: int = 0, tail_bytes: int = 0) -> None:
-        self._head_bytes = head_bytes if head_bytes or tail_bytes else 1 << 62
+    A piece is left out only if so much was written behind it that it is no part of the end that is kept. So
+    whatever was left out on the way, the last `tail_bytes` arrive whole. `spool_folder` is where more than a
+    few hundred KiB go; without one they stay in memory.
+    """
+
+    __slots__ = (
+        "_head_bytes", "_head_runs", "_is_finished", "_live_from_s", "_lost_bytes", "_next", "_spool",
+        "_tail_bytes", "_tail_runs", "acknowledged_offset", "error_tail", "first_unsent_at_s", "is_streamed",
+    )  # fmt: skip
+
+    def __init__(self, head_bytes: int = 0, tail_bytes: int = 0, spool_folder: str = "") -> None:
+        self._head_bytes = head_bytes if head_bytes or tail_bytes else _ALL_BYTES
         self._tail_bytes = tail_bytes
-        self._pieces: deque[Piece] = deque()
-        self._tail: deque[Piece] = deque()
-        self._tail_held_bytes = 0
-        self._sent = 0
-        self.total_bytes = 0
-        self.dropped_bytes = 0
+        self._spool = OutputSpool(self._head_bytes, tail_bytes, spool_folder)
+        self._head_runs = ChannelRuns()
+        self._tail_runs = ChannelRuns()
+        self._next = 0
+        self._lost_bytes = 0
+        self._live_from_s = 0.0
+        self._is_finished = False
         self.acknowledged_offset = 0
-        self.held_bytes = 0
         self.is_streamed = False
         self.first_unsent_at_s = 0.0
         self.error_tail = b""
@@ -46,93 +68,124 @@ class OutputBuffer:
         """Takes what was read next."""
         if channel == 2:
             self.error_tail = (self.error_tail + data)[-4096:]
-        if not self._unsent_count:
+        start = self._spool.end
+        if self._next == start:
             self.first_unsent_at_s = now_s
-        head_room = max(self._head_bytes - self.total_bytes, 0)
-        if head_room:
-            self._add_head(channel, data[:head_room])
-        if len(data) > head_room:
-            self._add_tail(channel, data[head_room:])
-
-    @property
-    def _unsent_count(self) -> int:
-        return len(self._pieces) - self._sent
-
-    def _add_head(self, channel: int, data: bytes) -> None:
-        last = self._pieces[-1] if self._unsent_count else None
-        if last is not None and last.channel == channel and len(last.data) + len(data) <= _PIECE_BYTES:
-            self._pieces[-1] = last._replace(data=last.data + data)
-        else:
-            self._pieces.append(Piece(self.total_bytes, channel, data, 0))
-        self.total_bytes += len(data)
-        self.held_bytes += len(data)
-
-    def _add_tail(self, channel: int, data: bytes) -> None:
-        for start in range(0, len(data), _PIECE_BYTES):
-            part = data[start : start + _PIECE_BYTES]
-            self._tail.append(Piece(self.total_bytes, channel, part, 0))
-            self.total_bytes += len(part)
-            self._tail_held_bytes += len(part)
-        while self._tail_held_bytes > self._tail_bytes:
-            excess = self._tail_held_bytes - self._tail_bytes
-            first = self._tail.popleft()
-            cut = min(excess, len(first.data))
-            if cut < len(first.data):
-                self._tail.appendleft(first._replace(offset=first.offset + cut, data=first.data[cut:]))
-            self._tail_held_bytes -= cut
-            self.dropped_bytes += cut
+        if start < self._head_bytes:
+            self._head_runs.add(start, channel)
+        if start + len(data) > self._head_bytes:
+            self._tail_runs.add(max(start, self._head_bytes), channel)
+            self._tail_runs.forget_before(self._spool.tail_from)
+        self._spool.append(data)
 
     def finish(self) -> None:
-        """The attempt is over: what was held back for the end follows."""
-        for index, piece in enumerate(self._tail):
-            dropped_bytes = self.dropped_bytes if index == 0 else 0
-            self._pieces.append(piece._replace(dropped_bytes=dropped_bytes))
-            self.held_bytes += len(piece.data)
-        if self.dropped_bytes and not self._tail:
-            self._pieces.append(Piece(self.total_bytes, 1, b"", self.dropped_bytes))
-        self._tail.clear()
-        self._tail_held_bytes = 0
+        """The attempt is over: all that is held may be sent as fast as it is taken."""
+        self._is_finished = True
+
+    @property
+    def total_bytes(self) -> int:
+        """What the attempt has written so far."""
+        return self._spool.end
+
+    @property
+    def dropped_bytes(self) -> int:
+        """What of it is not kept."""
+        beyond = self._spool.end - self._head_bytes - self._tail_bytes
+        return max(beyond, 0) + self._lost_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held in memory; little, unless there is no disk to put it on."""
+        return self._spool.memory_bytes
 
     @property
     def fits_inline(self) -> bool:
         """Whether the whole output may travel in the report."""
-        return not self.is_streamed and self.total_bytes <= INLINE_LIMIT_BYTES
+        return not self.is_streamed and self._spool.end <= INLINE_LIMIT_BYTES
 
     @property
     def has_unsent(self) -> bool:
-        """Whether `take` would give something."""
-        return self._unsent_count > 0
+        """Whether something was not sent yet."""
+        return self._next < self._spool.end
 
     @property
     def is_acknowledged(self) -> bool:
         """Whether everything so far is durable at the coordinator."""
-        return self.acknowledged_offset >= self.total_bytes
+        return self.acknowledged_offset >= self._spool.end
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether `take` would give something: behind the beginning it is rationed."""
+        if not self.has_unsent:
+            return False
+        is_rationed = self._next >= self._head_bytes and not self._is_finished
+        return not is_rationed or (self._tail_bytes > 0 and now_s >= self._live_from_s)
 
     def all_pieces(self) -> list[Piece]:
         """Everything held, for the report of a small output."""
-        return list(self._pieces)
+        return list(self._pieces(0, _ALL_BYTES))
 
-    def take(self, limit_bytes: int) -> list[Piece]:
-        """The next pieces to send, at most so many bytes but at least one piece; they stay held."""
+    def take(self, limit_bytes: int, now_s: float = 0.0) -> list[Piece]:
+        """The next pieces to send, about so many bytes but at least one piece; they stay held."""
         self.is_streamed = True
-        taken: list[Piece] = []
-        size_bytes = 0
-        while self._sent < len(self._pieces):
-            piece = self._pieces[self._sent]
-            if taken and size_bytes + len(piece.data) > limit_bytes:
-                break
-            taken.append(piece)
-            size_bytes += len(piece.data)
-            self._sent += 1
+        taken = list(self._pieces(self._next, limit_bytes)) if self.is_due(now_s) else []
+        if taken:
+            self._next = taken[-1].offset + len(taken[-1].data)
+            self._ration(sum(len(one.data) for one in taken if one.offset >= self._head_bytes), now_s)
         return taken
+
+    def _ration(self, size_bytes: int, now_s: float) -> None:
+        """Behind the beginning at most the whole kept end is sent in a second."""
+        rate = max(self._tail_bytes, _LEAST_LIVE_BYTES_PER_S)
+        self._live_from_s = max(self._live_from_s, now_s - _BURST_S) + size_bytes / rate
+
+    def _pieces(self, position: int, limit_bytes: int) -> Iterator[Piece]:
+        """What is held from `position` on; while the attempt runs, beginning and end are not mixed."""
+        spool, room_bytes = self._spool, limit_bytes
+        is_beginning = position < self._head_bytes and not self._is_finished
+        until = min(spool.end, self._head_bytes) if is_beginning else spool.end
+        while position < until and room_bytes > 0:
+            offset, end, runs = self._held_from(position)
+            if offset >= end:
+                if self._is_finished:
+                    yield Piece(spool.end, 1, b"", spool.end - position)
+                return
+            channel, run_end = runs.run_at(offset, end)
+            size_bytes = min(run_end - offset, _PIECE_BYTES, max(room_bytes - PIECE_COST_BYTES, 1))
+            room_bytes -= size_bytes + PIECE_COST_BYTES
+            data = self._read(offset, offset + size_bytes)
+            if data:
+                yield Piece(offset, channel, data, offset - position)
+                position = offset + size_bytes
+
+    def _held_from(self, position: int) -> tuple[int, int, ChannelRuns]:
+        """The first offset from `position` on that is held, where that part ends, and its channels."""
+        spool = self._spool
+        offset = max(position, spool.let_go)
+        if offset < self._head_bytes:
+            return offset, min(spool.end, self._head_bytes), self._head_runs
+        return max(offset, spool.tail_from), spool.end, self._tail_runs
+
+    def _read(self, start: int, end: int) -> bytes:
+        """Nothing when the disk has lost it; what follows in memory is gone on with, behind a gap."""
+        try:
+            return self._spool.read(start, end)
+        except OSError as error:
+            lost_until = self._spool.abandon_file()
+            self._lost_bytes += max(min(lost_until, self._head_bytes) - start, 0)
+            _log.error("%d bytes of output are lost: %s", lost_until - start, error.strerror or error)
+            return b""
 
     def acknowledge(self, offset: int) -> None:
         """Everything before `offset` is durable and is let go."""
-        self.acknowledged_offset = max(self.acknowledged_offset, offset)
-        while self._pieces and self._pieces[0].offset + len(self._pieces[0].data) <= offset:
-            self.held_bytes -= len(self._pieces.popleft().data)
-            self._sent = max(self._sent - 1, 0)
+        self.acknowledged_offset = max(self.acknowledged_offset, min(offset, self._spool.end))
+        self._next = max(self._next, self.acknowledged_offset)
+        self._spool.release(offset)
+        self._head_runs.forget_before(self._spool.let_go)
 
     def rewind(self) -> None:
-        """Sends again all that is not acknowledged: the stream before is gone."""
-        self._sent = 0
+        """Sends again all that is not acknowledged and still held: the stream before is gone."""
+        self._next = self.acknowledged_offset
+
+    def close(self) -> None:
+        """Nobody wants what is left."""
+        self._spool.close()

@@ -18,9 +18,10 @@ from buildrunner_parallel.v1 import log_service_pb2, log_service_pb2_grpc, types
 from . import attempt as states
 from .attempt import Attempt
 from .attempt_book import AttemptBook
-from .output_buffer import INLINE_LIMIT_BYTES, OutputBuffer
+from .output_buffer import INLINE_LIMIT_BYTES, PIECE_COST_BYTES, OutputBuffer
 
 _MESSAGE_BYTES = 256 << 10
+_LEAST_ROOM_BYTES = 1 << 10
 _STREAM_AFTER_S = 0.2
 _RETRY_S = 0.5
 
@@ -28,20 +29,21 @@ _RETRY_S = 0.5
 def next_request(
     book: AttemptBook, worker_id: str, now_s: float
 ) -> log_service_pb2.WriteOutputRequest | None:
-    """At most 256 KiB of what is due; None when nothing is."""
+    """At most 256 KiB of what is due; None when nothing is. Whoever had a turn is last in the next one."""
     request = log_service_pb2.WriteOutputRequest(worker_id=worker_id)
     room_bytes = _MESSAGE_BYTES
-    for attempt in book.with_output:
+    for attempt in list(book.with_output):
         if attempt.output is not None and _is_due(attempt, attempt.output, now_s):
-            room_bytes -= _add(request, attempt, attempt.output, room_bytes)
-            if room_bytes <= 0:
+            room_bytes -= _add(request, attempt, attempt.output, room_bytes, now_s)
+            book.had_a_turn(attempt)
+            if room_bytes < _LEAST_ROOM_BYTES:
                 break
     return request if request.outputs else None
 
 
 def _is_due(attempt: Attempt, output: OutputBuffer, now_s: float) -> bool:
     """Small output waits a little: if its task ends soon it travels in the report."""
-    if not output.has_unsent or attempt.is_disowned:
+    if attempt.is_disowned or not output.is_due(now_s):
         return False
     if attempt.state == states.OVER:
         return not output.fits_inline
@@ -50,9 +52,15 @@ def _is_due(attempt: Attempt, output: OutputBuffer, now_s: float) -> bool:
 
 
 def _add(
-    request: log_service_pb2.WriteOutputRequest, attempt: Attempt, output: OutputBuffer, room_bytes: int
+    request: log_service_pb2.WriteOutputRequest,
+    attempt: Attempt,
+    output: OutputBuffer,
+    room_bytes: int,
+    now_s: float,
 ) -> int:
-    pieces = output.take(room_bytes)
+    pieces = output.take(room_bytes, now_s)
+    if not pieces:
+        return 0
     entry = request.outputs.add(attempt_id=attempt.attempt_id, fence=attempt.fence)
     for piece in pieces:
         entry.chunks.add(
@@ -61,7 +69,7 @@ def _add(
             data=piece.data,
             dropped_bytes=piece.dropped_bytes,
         )
-    return sum(len(piece.data) for piece in pieces)
+    return sum(len(piece.data) + PIECE_COST_BYTES for piece in pieces)
 
 
 class OutputStream:

@@ -7,6 +7,7 @@ in attempt_book; this file joins the parts and decides when to connect, to drain
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import random
@@ -20,6 +21,7 @@ import grpc
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2, worker_service_pb2_grpc
 
+from . import output_spool
 from .attempt_book import AttemptBook
 from .credit import CreditGauge
 from .handlers import HandlerLoadError
@@ -52,12 +54,25 @@ def _open_channel(address: str, token: str) -> grpc.aio.Channel:
     return open_aio_channel(address, token)
 
 
+def keep_what_is_loaded() -> None:
+    """Tunes the collector: going through that again and again costs a tenth of a busy worker's time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 class WorkerRuntime:
     """One worker. `run` returns the exit code: 0 after a drain, 1 refused or broken, 3 nobody to talk to."""
 
-    def __init__(self, options: WorkerOptions, open_channel: OpenChannel = _open_channel) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        open_channel: OpenChannel = _open_channel,
+        on_welcome: Callable[[str], None] = lambda _worker_id: None,
+    ) -> None:
         self._options = options
         self._open_channel = open_channel
+        self._on_welcome = on_welcome
+        self.failure = ""
         self._outgoing = Outgoing()
         self._credit = CreditGauge(options.slots, options.credit)
         self._lease = Lease(options.lock_file)
@@ -84,13 +99,13 @@ class WorkerRuntime:
         self._book = AttemptBook(
             self._workshop.executor, self._outgoing, self._credit, lambda: time.time_ns() // 1000
         )
+        self._book.spool_folder = output_spool.default_folder()
         self._workshop.book = self._book
         try:
             self._handlers = await self._workshop.handler_names()
             await self._serve()
         except HandlerLoadError as error:
-            _log.error("%s", error)
-            self._exit_code = FAILED
+            self._fail(FAILED, str(error))
         finally:
             for task in list(self._background):
                 task.cancel()
@@ -144,18 +159,18 @@ class WorkerRuntime:
         if broken.is_unknown and self._worker_id:
             self._become_new()
         elif broken.is_refused or broken.is_unknown:
-            _log.error("the coordinator refuses this worker: %s", broken.reason)
-            self._exit_code = FAILED
+            self._fail(FAILED, f"the coordinator refuses this worker: {broken.reason}")
         elif self._leaving.is_set() and not len(self._book):
             self._exit_code = DONE
         elif away_s > self._options.unreachable_s:
-            _log.error(
-                "no coordinator at %s for %.0f s: %s", self._options.coordinator, away_s, broken.reason
-            )
-            self._exit_code = UNREACHABLE
+            address = self._options.coordinator
+            self._fail(UNREACHABLE, f"no coordinator at {address} for {away_s:.0f} s: {broken.reason}")
         elif lock_file and not os.path.isdir(os.path.dirname(lock_file)):
-            _log.error("the coordinator's state directory %s is gone", os.path.dirname(lock_file))
-            self._exit_code = UNREACHABLE
+            self._fail(UNREACHABLE, f"the coordinator's state directory {os.path.dirname(lock_file)} is gone")
+
+    def _fail(self, exit_code: int, why: str) -> None:
+        _log.error("%s", why)
+        self.failure, self._exit_code = why, exit_code
 
     def _become_new(self) -> None:
         """Nothing that was done before counts any more: stop it and register without an id."""
@@ -179,7 +194,7 @@ class WorkerRuntime:
             version=_version(),
             slots=options.slots,
             labels=options.labels,
-            kinds=types_pb2.WorkerKinds(commands=True, handlers=self._handlers),
+            kinds=types_pb2.WorkerKinds(commands=options.commands, handlers=self._handlers),
             session_id=options.session_id,
             metadata_json=options.metadata_json,
             held=self._book.held(),
@@ -214,6 +229,7 @@ class WorkerRuntime:
         self._book.new_stream(time.monotonic())
         self._start_output()
         _log.info("worker %s serves %s", self._worker_id, self._options.coordinator)
+        self._on_welcome(self._worker_id)
         if self._leaving.is_set():
             self._in_background(self._ask_for_drain())
         return ""
@@ -290,9 +306,8 @@ class WorkerRuntime:
         return task
 
     def _on_supervisor_lost(self) -> None:
-        _log.error("the supervisor process has ended; its tasks are killed and this worker ends")
         self._supervisor_lost = True
-        self._exit_code = FAILED
+        self._fail(FAILED, "the supervisor process has ended; its tasks are killed and this worker ends")
         self._interrupt()
 
     def _interrupt(self) -> None:
@@ -306,10 +321,15 @@ class WorkerRuntime:
         """The first one drains within `drain_s`, the next one stops what runs at once."""
         if self._stopping_at_s:
             self._stop_now(f"a second {signal.Signals(number).name}")
-            return
-        self._stopping_at_s = time.monotonic() + self._options.drain_s
+        else:
+            self.leave(f"received {signal.Signals(number).name}", self._options.drain_s)
+
+    def leave(self, reason: str, within_s: float | None = None) -> None:
+        """Takes nothing new; what still runs after `within_s` seconds is stopped, with None it may finish."""
+        if within_s is not None and self._stopping_at_s >= 0:
+            self._stopping_at_s = time.monotonic() + within_s
         if not self._leaving.is_set():
-            self._drain(f"received {signal.Signals(number).name}")
+            self._drain(reason)
             self._in_background(self._ask_for_drain())
         self._workshop.flush()
         self._changed()

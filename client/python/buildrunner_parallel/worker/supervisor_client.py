@@ -35,7 +35,7 @@ class SupervisorClient:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "buildrunner_parallel.worker.supervisor"],
+                [sys.executable, "-P", "-m", "buildrunner_parallel.worker.supervisor"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=child_environment(dict(os.environ)),

@@ -7,7 +7,7 @@ Only what is allowed of the worker's own environment, then what the submitter pa
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
 
@@ -16,14 +16,19 @@ _ALLOWED_PATTERNS = ("LC_*", "XDG_*", "*_PROXY", "*_proxy")
 _SECRET = ("BR_TOKEN", "BR_TOKEN_FILE")
 
 
-def base_environment(worker_env: Mapping[str, str], worker_id: str, coordinator: str) -> dict[str, str]:
-    """The part that all tasks of a worker share."""
-    env = {name: value for name, value in worker_env.items() if _is_allowed(name)}
+def base_environment(
+    worker_env: Mapping[str, str], worker_id: str, coordinator: str, passed: Sequence[str] = ()
+) -> dict[str, str]:
+    """The part that all tasks of a worker share; `passed` has patterns of further names that they may see."""
+    patterns = (*_ALLOWED_PATTERNS, *passed)
+    env = {name: value for name, value in worker_env.items() if _is_allowed(name, patterns)}
     return env | {"BR_WORKER_ID": worker_id, "BR_COORDINATOR": coordinator}
 
 
-def _is_allowed(name: str) -> bool:
-    return name in _ALLOWED or any(fnmatch.fnmatchcase(name, pattern) for pattern in _ALLOWED_PATTERNS)
+def _is_allowed(name: str, patterns: Sequence[str]) -> bool:
+    if name in _SECRET:
+        return False
+    return name in _ALLOWED or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def own_environment(assignment: worker_service_pb2.Assignment) -> dict[str, str]:

@@ -6,6 +6,7 @@ Moves messages between their sockets and the attempt book. Knows nothing of the 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import tempfile
 import time
@@ -19,6 +20,7 @@ from .framing import Message
 from .handler_pool import HOST_FAILED, HOSTS_READY, HandlerPool
 from .handlers import NO_OPERATION, HandlerLoadError
 from .host_link import HostLink
+from .host_messages import IMPORT_PATH
 from .options import WorkerOptions
 from .supervisor_client import SupervisorClient, SupervisorLost, child_environment
 from .task_environment import base_environment
@@ -54,16 +56,24 @@ class Workshop:
     def serve_as(self, worker_id: str) -> None:
         """The worker has a new id: its tasks' environment changes. Nothing may be running."""
         options = self._options
-        env = base_environment(os.environ, worker_id, options.coordinator)
+        env = self._base_environment(worker_id)
         self._send([(say.CONFIGURE, options.slots, self._scratch_folder, env)])
         if self.executor.pool is not None:
             self.executor.pool.close()
         self.executor.pool = self._pool(env)
 
+    def _base_environment(self, worker_id: str) -> dict[str, str]:
+        options = self._options
+        return base_environment(os.environ, worker_id, options.coordinator, options.pass_environment)
+
+    def _host_arguments(self) -> list[str]:
+        path = self._options.import_path
+        return [*((IMPORT_PATH, json.dumps(path)) if path else ()), *self._options.handler_modules]
+
     def _pool(self, env: dict[str, str]) -> HandlerPool:
         env = child_environment(env | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
         return HandlerPool(
-            self._options.handler_modules,
+            self._host_arguments(),
             env,
             self._options.directory,
             self._supervisor.send_with_fds,
@@ -81,7 +91,7 @@ class Workshop:
         if not self._options.handler_modules:
             return [NO_OPERATION]
         self._names = self._loop.create_future()
-        env = base_environment(os.environ, "", self._options.coordinator)
+        env = self._base_environment("")
         self._send([(say.CONFIGURE, 1, self._scratch_folder, env)])
         self.executor.pool = self._pool(env)
         self.executor.pool.warm_up()

@@ -43,6 +43,15 @@ class SubmitPlan:
 
 
 @dataclass(slots=True)
+class PreviewPlan:
+    """Replies PlanLook, or the refusal that SubmitPlan would get. Keeps nothing."""
+
+    tasks: tuple[NewTask, ...]
+    session_id: str = ""
+    """Empty: the plan would get a session of its own."""
+
+
+@dataclass(slots=True)
 class CancelTask:
     """Replies TaskView."""
 

@@ -49,6 +49,7 @@ class WaitKind(StrEnum):
     BACKOFF = "backoff"
     MAX_PARALLEL = "max_parallel"
     LOCK_DELAY = "lock_delay"
+    SHARE = "share"
 
 
 class EntityKind(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain.model import Time
+from buildrunner_coordinator.domain.model import PathRequest, Time
 from buildrunner_coordinator.domain.replies import LockPage, LockView, WaiterView
 from buildrunner_coordinator.rpc.convert.basics import timestamp
 from buildrunner_coordinator.rpc.convert.enums import LOCK_KIND, LOCK_MODE
@@ -27,13 +27,14 @@ def lock_message(view: LockView, workspace_id: str, now: Time) -> types.PathLock
     )
 
 
+def request_message(request: PathRequest) -> types.PathRequest:
+    return types.PathRequest(
+        path=request.path, mode=LOCK_MODE.wire(request.mode), kind=LOCK_KIND.wire(request.kind)
+    )
+
+
 def waiter_message(view: WaiterView) -> pb.LockWaiter:
-    paths = [
-        types.PathRequest(
-            path=request.path, mode=LOCK_MODE.wire(request.mode), kind=LOCK_KIND.wire(request.kind)
-        )
-        for request in view.files
-    ]
+    paths = [request_message(request) for request in view.files]
     asked = view.files[0].path if view.files else ""
     return pb.LockWaiter(
         waiter=holder_message(view.holder),

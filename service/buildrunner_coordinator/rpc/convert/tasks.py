@@ -103,6 +103,8 @@ def _live_attempt(row: TaskRow) -> types.Attempt:
         assigned_at=timestamp(row.assigned_at_us),
         started_at=timestamp(row.started_at_us),
         slot=row.slot,
+        assigned_revision=row.assigned_revision,
+        started_revision=row.started_revision,
     )
 
 
@@ -133,4 +135,7 @@ def attempt_message(row: AttemptRow) -> types.Attempt:
         slot=row.slot,
         modified_files=json.loads(row.modified_files_json),
         warnings=json.loads(row.warnings_json),
+        assigned_revision=row.assigned_revision,
+        started_revision=row.started_revision,
+        ended_revision=row.ended_revision,
     )

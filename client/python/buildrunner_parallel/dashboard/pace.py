@@ -1,0 +1,78 @@
+"""How fast a session gets on and how long it will take. Pure: times come in as arguments, in seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from buildrunner_parallel.durations import format_duration
+from buildrunner_parallel.records import Session
+
+WINDOW_S = 30.0
+STALLED_AFTER_S = 5.0
+
+
+class Pace:
+    """Fed with a session's states as they come; its phrases may be asked for at any later time."""
+
+    def __init__(self, session: Session, now_s: float) -> None:
+        self._samples: deque[tuple[float, int]] = deque([(now_s, session.done_tasks)])
+        self._changed_at_s = now_s
+        self.session = session
+
+    def see(self, session: Session, now_s: float) -> None:
+        """Takes in a new state. After a retry fewer may be done than before: then it begins anew."""
+        if session.done_tasks < self.session.done_tasks:
+            self._samples.clear()
+        if session.counts != self.session.counts:
+            self._changed_at_s = now_s
+        self.session = session
+        self._samples.append((now_s, session.done_tasks))
+        self._forget(now_s)
+
+    def _forget(self, now_s: float) -> None:
+        # The last one before the window stays: from there the window is counted.
+        while len(self._samples) > 1 and self._samples[1][0] <= now_s - WINDOW_S:
+            self._samples.popleft()
+
+    def rate(self, now_s: float) -> float:
+        """Tasks a second over the last half minute; it falls while nothing ends."""
+        self._forget(now_s)
+        began_s, done_before = self._samples[0]
+        # At the beginning of a wait a task that ends at once says nothing yet.
+        spent_s = max(now_s - began_s, 1.0)
+        return (self.session.done_tasks - done_before) / spent_s
+
+    def is_growing(self) -> bool:
+        """Whether nobody has said how many tasks there will be."""
+        return self.session.open and not self.session.declared_tasks
+
+    def amount(self) -> str:
+        """Such as `12/50`, and `12/50+` while more may come."""
+        session = self.session
+        return f"{session.done_tasks}/{session.total_tasks}" + ("+" if self.is_growing() else "")
+
+    def phrase(self, now_s: float) -> str:
+        """Such as `3.2/s, 12s to go`; what holds the session up where something does; may be empty."""
+        session, counts = self.session, self.session.counts
+        if session.cancelling:
+            return "cancelling"
+        if session.status.value == "paused":
+            return "paused" + (f", {counts.running} still running" if counts.running else "")
+        if not session.total_tasks:
+            return "no tasks yet"
+        at_work = counts.assigned + counts.running + counts.cancelling
+        left = session.total_tasks - session.done_tasks
+        if not at_work and left and now_s - self._changed_at_s >= STALLED_AFTER_S:
+            return "nothing runs"
+        return self._speed(now_s, left)
+
+    def _speed(self, now_s: float, left: int) -> str:
+        rate = self.rate(now_s)
+        if rate <= 0:
+            return ""
+        told = f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
+        if not left:
+            return told
+        least = "at least " if self.is_growing() else ""
+        seconds = max(1, round(left / rate))
+        return f"{told}, {least}{f'{seconds}s' if seconds < 60 else format_duration(seconds)} to go"

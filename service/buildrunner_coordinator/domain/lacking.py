@@ -1,0 +1,177 @@
+"""What a task that could start lacks: a worker that suits it, a free slot, or its session's turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from buildrunner_coordinator.domain import history
+from buildrunner_coordinator.domain.model import Session, Task, TaskStatus, Traits, Worker, WorkerStatus
+from buildrunner_coordinator.domain.placement import is_ready, may_place, runs_kind, serves, suits, takes
+from buildrunner_coordinator.domain.replies import Wait
+from buildrunner_coordinator.domain.state import State
+from buildrunner_coordinator.domain.waits import listed
+
+_CLOSEST = 3
+_LOOKED_AT = 50
+"""Of a lane, to see whether something in it may be placed."""
+
+
+class Lacking:
+    """Answers for tasks of one session at one moment; those of equal traits share what can be shared."""
+
+    def __init__(self, core: State, session: Session) -> None:
+        self._core = core
+        self._session = session
+        self._able: dict[Traits, list[Worker]] = {}
+        self._sentences: dict[tuple[str, Traits], Wait | None] = {}
+
+    def waits(self, task: Task) -> list[Wait]:
+        """Empty only when a worker takes it this very moment."""
+        able = self._able.get(task.traits)
+        if able is None:
+            able = self._able[task.traits] = self._able_to(task.traits)
+        if not able:
+            return [self._no_worker(task.traits)]
+        free = [one for one in able if takes(one, task)]
+        kept = [one for one in free if self._core.queue.kept.get(one.worker_id, task.key) != task.key]
+        if free and len(kept) < len(free):
+            return [self._share(task.traits, able) or Wait("no_slot", "its turn comes at once")]
+        found = [self._kept(kept)] if kept else [self._no_slot(task, able), self._share(task.traits, able)]
+        return [one for one in found if one is not None]
+
+    def _able_to(self, traits: Traits) -> list[Worker]:
+        mine = self._session.session_id
+        there = [one for one in self._core.workers.values() if one.connected and serves(one)]
+        return [one for one in there if suits(one, mine, traits)]
+
+    # ------------------------------------------------------------------ no worker
+
+    def _no_worker(self, traits: Traits) -> Wait:
+        known = self._sentences.get(("no_worker", traits))
+        if known is None:
+            known = self._sentences["no_worker", traits] = self._say_no_worker(traits)
+        return known
+
+    def _say_no_worker(self, traits: Traits) -> Wait:
+        wanted = [f"label {one}" for one in traits.labels] + [f"{traits.kind} {traits.target}".strip()]
+        if traits.wanted_worker_id:
+            wanted.append(f"id {traits.wanted_worker_id}")
+        if traits.slots > 1:
+            wanted.append(f"{traits.slots} slots")
+        message = f"no connected worker has {listed(wanted)}"
+        lacks = [(self._lacks(one, traits), one) for one in self._core.workers.values()]
+        lacks.sort(key=lambda pair: (len(pair[0]), pair[1].status is WorkerStatus.OFFLINE, pair[1].order))
+        closest = [f"{one.worker_id} ({listed(found)})" for found, one in lacks[:_CLOSEST]]
+        if closest:
+            message += f"; closest {'is' if len(closest) == 1 else 'are'} {listed(closest)}"
+        else:
+            message = f"there is no worker at all, and it needs one with {listed(wanted)}"
+        return Wait("no_worker", message, tuple(wanted))
+
+    def _lacks(self, worker: Worker, traits: Traits) -> list[str]:
+        found = []
+        if worker.status in (WorkerStatus.OFFLINE, WorkerStatus.ERROR):
+            found.append(f"is {worker.status}")
+        elif worker.draining:
+            found.append("is draining")
+        elif not worker.connected:
+            found.append("is not connected")
+        if worker.session_id and worker.session_id != self._session.session_id:
+            found.append(f"serves session {worker.session_id} only")
+        if traits.wanted_worker_id not in ("", worker.worker_id):
+            found.append("is another one")
+        if not runs_kind(worker, traits):
+            found.append(f"runs no {traits.kind} {traits.target}".rstrip())
+        if traits.slots > worker.slots:
+            found.append(f"has {history.counted(worker.slots, 'slot')}")
+        missing = [one for one in traits.labels if one not in worker.labels]
+        if missing:
+            found.append(f"lacks label {listed(missing)}")
+        return found
+
+    # ------------------------------------------------------------------ no slot, not its turn
+
+    def _no_slot(self, task: Task, able: list[Worker]) -> Wait:
+        need, traits = task.traits.slots, task.traits
+        claim = self._core.queue.claims.get(task.key)
+        if need > 1:
+            free, best = max((one.slots - one.slots_taken, one.worker_id) for one in able)
+            message = f"it needs {need} slots on one worker; the most that are free are {max(free, 0)}, "
+            message += f"on {best}"
+            if claim is not None and self._core.queue.kept.get(claim.worker_id) == task.key:
+                message += f"; what comes free on {claim.worker_id} is kept for it"
+            return Wait("no_slot", message)
+        known = self._sentences.get(("no_slot", traits))
+        if known is None:
+            known = self._sentences["no_slot", traits] = self._say_no_slot(able)
+        return known
+
+    def _say_no_slot(self, able: list[Worker]) -> Wait:
+        taken: Counter[str] = Counter()
+        for worker in able:
+            for attempt_id in worker.attempts:
+                task = self._core.attempts[attempt_id]
+                taken[task.session_id] += task.traits.slots
+        slots = history.counted(sum(one.slots for one in able), "slot")
+        workers = "the worker" if len(able) == 1 else f"the {len(able)} workers"
+        by = [f"{self._core.sessions[one].name} ({count})" for one, count in taken.most_common()]
+        who = f", by {listed(by)}" if by else ""
+        ahead = taken.total() - sum(one.slots for one in able)
+        if ahead > 0:
+            who += f", of which {ahead} {'waits' if ahead == 1 else 'wait'} there for a slot"
+        return Wait("no_slot", f"{slots} of {workers} that could run it {_are(slots)} taken{who}")
+
+    def _kept(self, kept: list[Worker]) -> Wait:
+        session_id, task_id = self._core.queue.kept[kept[0].worker_id]
+        name = self._core.sessions[session_id].name
+        room = f"what is free on worker {kept[0].worker_id}"
+        message = f"{room} is kept for {name}/{task_id}, which needs more slots"
+        return Wait("share", message, (session_id,))
+
+    def _share(self, traits: Traits, able: list[Worker]) -> Wait | None:
+        key = ("share", traits)
+        if key not in self._sentences:
+            self._sentences[key] = self._say_share(traits, able)
+        return self._sentences[key]
+
+    def _say_share(self, traits: Traits, able: list[Worker]) -> Wait | None:
+        """Sessions that come first when a slot is free: by priority, or since they have fewer."""
+        mine = self._session
+        first = []
+        for session in self._core.sessions.values():
+            if session is mine or not may_place(session):
+                continue
+            priority = self._best_priority(session, able)
+            if priority is None or priority < traits.priority:
+                continue
+            if priority > traits.priority:
+                first.append((session, f"{session.name} (priority {priority})"))
+            elif (session.slots_taken, session.order) < (mine.slots_taken, mine.order):
+                has = history.counted(session.slots_taken, "slot")
+                first.append((session, f"{session.name} (has {has}, {mine.name} {mine.slots_taken})"))
+        if not first:
+            return None
+        message = f"the next free slot goes to {listed([text for _, text in first], 'or')}"
+        return Wait("share", message, tuple(session.session_id for session, _ in first))
+
+    def _best_priority(self, session: Session, able: list[Worker]) -> int | None:
+        """Of the tasks of that session which could go to one of these workers; None without such."""
+        best: int | None = None
+        for traits, lane in self._core.queue.lanes.get(session.session_id, {}).items():
+            if best is not None and traits.priority <= best:
+                continue
+            is_suited = any(suits(worker, session.session_id, traits) for worker in able)
+            if is_suited and any(is_ready(self._core, task) for _, _, task in lane[:_LOOKED_AT]):
+                best = traits.priority
+        return best
+
+
+def _are(slots: str) -> str:
+    return "is" if slots.startswith("1 ") else "are"
+
+
+def count_before(core: State, task: Task) -> int:
+    """Tasks of its own session that are queued and go before it."""
+    rank = (-task.traits.priority, task.index)
+    mine = core.tasks[task.session_id].values()
+    return sum(one.status is TaskStatus.QUEUED and (-one.traits.priority, one.index) < rank for one in mine)

@@ -1,0 +1,31 @@
+"""Questions to the store about what has left memory. Plain data; the answers are in `store/base.py`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class AttemptQuery(NamedTuple):
+    """Which ended attempts of a session are read, and how much of them."""
+
+    session_id: str
+    task_ids: tuple[str, ...] = ()
+    """Empty: of all tasks."""
+    after: tuple[int, int, int] = (0, 0, 0)
+    """Ended revision, task number and number of the last one that has been read."""
+    limit: int = 100
+    limit_bytes: int = 1 << 20
+    """At least one is read, then no more than have this size together."""
+    with_results: bool = True
+    with_specs: bool = False
+
+
+class EventQuery(NamedTuple):
+    """Which events are read: those of a session (with `task_id` of one of its tasks), or of a worker."""
+
+    session_id: str = ""
+    task_id: str = ""
+    worker_id: str = ""
+    after: tuple[int, int] = (0, 0)
+    """Revision and number of the last one that has been read."""
+    limit: int = 100
