@@ -21,6 +21,7 @@ from tools.bench.figures import RowError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 READY_TIMEOUT_S = 30.0
+RELOAD_TIMEOUT_S = 300.0
 END_TIMEOUT_S = 15.0
 POLL_S = 0.01
 
@@ -77,11 +78,11 @@ class Rig:
     def database(self) -> Path:
         return self.state / "state.db"
 
-    def start_coordinator(self) -> None:
+    def start_coordinator(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Returns once it answers."""
         process = self._start("buildrunner_coordinator", ["--data", str(self.state), "--idle-exit", "0"])
         self.coordinator = process
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        deadline_s = time.monotonic() + timeout_s
         while not self._answers(process.pid):
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise RowError(f"the coordinator did not start: {self._tail('buildrunner_coordinator')}")
@@ -102,7 +103,7 @@ class Rig:
         end(self.coordinator)
         self._processes.remove(self.coordinator)
         start = time.perf_counter()
-        self.start_coordinator()
+        self.start_coordinator(RELOAD_TIMEOUT_S)
         self.client = Client.connect(self.target.address, token_file=self.state / "token", cwd=self.folder)
         self.client.list_sessions()
         return time.perf_counter() - start
