@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from buildrunner_parallel.cli.explaining import EXPLAINED_TASKS, MOST_LINKS, reasons, wait_sentence
+from buildrunner_parallel.cli.explaining import EXPLAINED_TASKS, MOST_LINKS, reasons
 from buildrunner_parallel.records import (
     LockHolder,
     Session,
@@ -85,13 +85,14 @@ def test_no_more_tasks_are_asked_for_than_anybody_reads(waiting, br):
 
 def test_pauses_behind_failures_are_one_reason_with_the_earliest_end(events):
     def pause(number, seconds):
-        return Wait(WaitKind.BACKOFF, f"pause after failure {number}", until=events.at(seconds))
+        message = f"pauses for another {seconds} s after failure {number}"
+        return Wait(WaitKind.BACKOFF, message, until=events.at(seconds))
 
     (reason,) = reasons(
         [blocked("a", pause(1, 40)), blocked("b", pause(2, 12.4)), blocked("c", pause(1, 90))]
     )
     assert reason.task_ids == ["a", "b", "c"]
-    assert wait_sentence(reason.wait, events.now) == "pause after failure 2, for another 12s"
+    assert reason.sentence() == "pauses for another 12.4 s after failure 2"
 
 
 def locked(path, *tasks):
@@ -112,11 +113,6 @@ def test_paths_kept_by_the_same_holder_are_one_reason(build, br):
 def test_sentences_that_differ_only_by_the_moment_are_one_reason(build, events):
     one, two = (Wait(WaitKind.NEEDS, f"needs unit, which runs since {n} s", ("unit",)) for n in (1, 2))
     assert [reason.task_ids for reason in reasons([blocked("a", one), blocked("b", two)])] == [["a", "b"]]
-
-
-def test_the_end_of_a_pause_that_is_past_is_now(events):
-    wait = Wait(WaitKind.LOCK_DELAY, "its worker was lost", until=events.at(-1))
-    assert wait_sentence(wait, events.now) == "its worker was lost, which ends now"
 
 
 @pytest.mark.parametrize(

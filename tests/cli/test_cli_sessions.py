@@ -69,7 +69,7 @@ def test_a_cancel_under_way_is_told_as_such(build, br, monkeypatch):
         type(build), "cancel_session", lambda self, id_, reason: replace(self.sessions[0], cancelling=True)
     )
     assert br("cancel", "a3f2", "-f").stdout == (
-        "Session a3f2e1d9 (Build v3.1) is being cancelled: 2 tasks are stopping\n"
+        "Session a3f2e1d9 (Build v3.1) is being cancelled: 3 tasks to go, 2 are stopping\n"
     )
 
 

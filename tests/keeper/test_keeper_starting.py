@@ -89,6 +89,13 @@ def test_a_start_that_follows_a_stop_waits_for_the_old_keeper(house, workspace):
     end(house)
 
 
+def test_one_that_takes_long_to_load_its_state_is_waited_for(house, workspace):
+    house.data.mkdir(parents=True, exist_ok=True)
+    (house.data / "loads").write_text("2")
+    assert probe(start_local(workspace, timeout_s=1.0)) == Health.SERVING
+    end(house)
+
+
 def test_a_failure_is_one_line_with_the_coordinators_own_words(house, workspace):
     (house.data / "fake.json").write_text(json.dumps({"exit": 78, "say": "the database is newer"}))
     with pytest.raises(CoordinatorStartError) as caught:

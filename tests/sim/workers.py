@@ -155,7 +155,9 @@ class SimWorker(Talker):
             attempt.reported = False
             self._send_output(attempt)
         else:
-            if word.disposition is Disposition.ACCEPTED:
+            # One that was given back before it started leaves no row, so nothing of it is promised.
+            given_back = attempt.report.outcome is Outcome.REVOKED and not attempt.report.started_at_us
+            if word.disposition is Disposition.ACCEPTED and not given_back:
                 self.world.records.promise("attempt", attempt.assign.session_id, word.attempt_id)
             self._forget(attempt)
 

@@ -185,6 +185,9 @@ def test_a_paused_run_keeps_its_output_until_it_is_resumed(supervisor: Any) -> N
     supervisor.shell("talk", "echo first; read line < fifo; head -c 300000 /dev/zero; echo done >&2")
     supervisor.wait_for_output("talk", b"first\n")
     supervisor.send((say.PAUSE, "talk"))
+    # Orders are followed in turn: once a later one has been, this one has been too.
+    supervisor.run("later", "true")
+    supervisor.ended("later")
     (supervisor.folder / "fifo").write_text("go\n")
     supervisor.run("other", "sleep", "0.1")
     supervisor.ended("other")

@@ -26,7 +26,7 @@ from .item_source import ItemSource
 from .map_window import BATCH_SIZE, WINDOW, MapWindow
 from .records import Session
 from .session_book import SessionBook
-from .session_opening import Opening, cancel, reason_for, seal
+from .session_opening import CANCELS_AT_A_TIME, Opening, cancel, not_entered, reason_for, seal
 from .specs import TaskSpec
 from .task_results import TaskResult
 from .task_templates import TaskOptions, Template, WorkOptions, task_maker, task_of
@@ -49,13 +49,14 @@ class AsyncLiveSession:
         self._opening = opening
         self._changed = asyncio.Event()
         self._left = False
+        self._opened: SessionBook | None = None
 
     # ---------------------------------------------------------------- beginning and end
 
     async def __aenter__(self) -> AsyncLiveSession:
         client = self._client
         session = await client._connection.do(self._opening.open(client))
-        self._book = SessionBook(client, session)
+        self._opened = SessionBook(client, session)
         self._watcher = AsyncWatcher(client._connection, session_cursor(session.session_id))
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="br-session")
         return self
@@ -89,6 +90,12 @@ class AsyncLiveSession:
         except BuildRunnerError as trouble:
             # What went wrong in the block matters more.
             error.add_note(f"session {self.session_id} could not be cancelled: {trouble}")
+
+    @property
+    def _book(self) -> SessionBook:
+        if self._opened is None:
+            raise not_entered()
+        return self._opened
 
     @property
     def session_id(self) -> str:
@@ -185,7 +192,7 @@ class AsyncLiveSession:
     async def _map(
         self, make: Callable[[Any], TaskSpec], source: ItemSource, window: MapWindow, check: bool
     ) -> AsyncIterator[TaskResult]:
-        live: set[str] = set()
+        live: dict[str, None] = {}
         feeding = asyncio.get_running_loop().create_task(self._feed_all(make, source, window, live))
         feeding.add_done_callback(lambda _task: self._changed.set())
         try:
@@ -203,7 +210,7 @@ class AsyncLiveSession:
             await self._cancel_tasks(list(live), "its result is not wanted any more")
 
     async def _feed_all(
-        self, make: Callable[[Any], TaskSpec], source: ItemSource, window: MapWindow, live: set[str]
+        self, make: Callable[[Any], TaskSpec], source: ItemSource, window: MapWindow, live: dict[str, None]
     ) -> None:
         """Reads items and submits their tasks while the window has room."""
         async with source:
@@ -243,15 +250,24 @@ class AsyncLiveSession:
     async def _cancel_task(self, task_id: str) -> None:
         await self._client.cancel_task(self.session_id, task_id)
 
-    async def _cancel_tasks(self, task_ids: Iterable[str], reason: str) -> None:
-        for task_id in task_ids:
-            if self._left or self._book.session.is_over:
-                return
-            try:
-                await self._client.cancel_task(self.session_id, task_id, reason=reason)
-            except BuildRunnerError:
-                # It was never submitted, or nobody is there to be asked; both are told elsewhere.
-                return
+    async def _cancel_tasks(self, task_ids: Sequence[str], reason: str) -> None:
+        """The last ones first, and several at a time: workers begin with the others meanwhile."""
+        unwanted = list(task_ids)
+
+        async def cancel_some() -> None:
+            while unwanted and not (self._left or self._book.failure or self._book.session.is_over):
+                await self._cancel_unwanted(unwanted.pop(), reason)
+
+        await asyncio.gather(*(cancel_some() for _ in range(min(CANCELS_AT_A_TIME, len(unwanted)))))
+
+    async def _cancel_unwanted(self, task_id: str, reason: str) -> None:
+        try:
+            await self._client.cancel_task(self.session_id, task_id, reason=reason)
+        except UnreachableError as error:
+            self._break(error)
+        except BuildRunnerError:
+            # It was never submitted, which is told elsewhere.
+            return
 
     # ------------------------------------------------------------------ the following task
 

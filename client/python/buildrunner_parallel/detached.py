@@ -5,6 +5,7 @@ Used for the keeper and by the keeper. Never forks with a hook of ours, so it is
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import subprocess
@@ -23,6 +24,13 @@ _PACKAGES = ("buildrunner_parallel", "buildrunner_coordinator")
 
 # A started process is kept here so that it is not reported as forgotten when its starter moves on.
 _started: list[subprocess.Popen[bytes]] = []
+
+
+@atexit.register
+def _leave_them_running() -> None:
+    """They outlive this interpreter by design, which must not warn of it (`python -W error`)."""
+    for process in _started:
+        process.returncode = 0 if process.returncode is None else process.returncode
 
 
 def import_roots() -> list[str]:

@@ -11,20 +11,44 @@ from .errors import BuildRunnerError, DeadlineError, TaskFailedError
 from .task_results import TaskResult
 
 
-class TaskFuture(Future[TaskResult]):
-    """A task that was submitted. `concurrent.futures.wait` and `as_completed` take it too.
+def not_over(task_id: str) -> DeadlineError:
+    """Says what a caller who has waited long enough can look at."""
+    return DeadlineError(
+        f"task {task_id} is not over yet; it goes on, and `br parallel explain` says what it waits for",
+        reason="TIMEOUT",
+    )
 
-    `result(timeout)` is the TaskResult of a task that succeeded; it raises TaskFailedError otherwise, and
-    TimeoutError after `timeout` seconds. `exception(timeout)` is that error, or None.
-    """
+
+class TaskFuture(Future[TaskResult]):
+    """A task that was submitted. `concurrent.futures.wait` and `as_completed` take it too."""
 
     def __init__(self, task_id: str, cancel: Callable[[str], None]) -> None:
         super().__init__()
         self.task_id = task_id
         self._ask_to_cancel = cancel
 
+    def __repr__(self) -> str:
+        return f"<TaskFuture of task {self.task_id}: {'done' if self.done() else 'not over yet'}>"
+
+    def result(self, timeout: float | None = None) -> TaskResult:
+        """The TaskResult of a task that succeeded; raises TaskFailedError otherwise, and DeadlineError, a
+        TimeoutError, after `timeout` seconds."""
+        self._await_end(timeout)
+        return super().result()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What `result` would raise once the task is over, or None; DeadlineError after `timeout` seconds."""
+        self._await_end(timeout)
+        return super().exception()
+
+    def _await_end(self, timeout: float | None) -> None:
+        try:
+            super().exception(timeout)
+        except TimeoutError:
+            raise not_over(self.task_id) from None
+
     def outcome(self, timeout: float | None = None) -> TaskResult:
-        """The TaskResult however the task ended; TimeoutError after `timeout` seconds."""
+        """The TaskResult however the task ended; DeadlineError, a TimeoutError, after `timeout` seconds."""
         error = self.exception(timeout)
         if isinstance(error, TaskFailedError):
             return error.result
@@ -71,7 +95,7 @@ class AsyncTaskFuture:
         """The TaskResult however the task ended; DeadlineError, a TimeoutError, after `timeout` seconds."""
         done, _ = await asyncio.wait([self._end], timeout=timeout)
         if not done:
-            raise DeadlineError(f"task {self.task_id} is not over yet; it goes on", reason="TIMEOUT")
+            raise not_over(self.task_id)
         end = self._end.result()
         if isinstance(end, TaskResult):
             return end

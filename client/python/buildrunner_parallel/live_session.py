@@ -14,6 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -24,7 +26,7 @@ from .futures import TaskFuture
 from .map_window import BATCH_SIZE, WINDOW, MapWindow
 from .records import Session
 from .session_book import SessionBook
-from .session_opening import Opening, cancel, reason_for, seal
+from .session_opening import CANCELS_AT_A_TIME, Opening, cancel, not_entered, reason_for, seal
 from .specs import TaskSpec
 from .task_results import TaskResult
 from .task_templates import TaskOptions, Template, WorkOptions, task_maker, task_of
@@ -48,13 +50,14 @@ class LiveSession:
         self._opening = opening
         self._changed = threading.Condition()
         self._left = False
+        self._opened: SessionBook | None = None
 
     # ---------------------------------------------------------------- beginning and end
 
     def __enter__(self) -> LiveSession:
         client = self._client
         session = client._connection.do(self._opening.open(client))
-        self._book = SessionBook(client, session)
+        self._opened = SessionBook(client, session)
         self._watcher = Watcher(client._connection, session_cursor(session.session_id))
         self._thread = threading.Thread(target=self._follow, name="br-session", daemon=True)
         self._thread.start()
@@ -90,6 +93,12 @@ class LiveSession:
         except BuildRunnerError as trouble:
             # What went wrong in the block matters more.
             error.add_note(f"session {self.session_id} could not be cancelled: {trouble}")
+
+    @property
+    def _book(self) -> SessionBook:
+        if self._opened is None:
+            raise not_entered()
+        return self._opened
 
     @property
     def session_id(self) -> str:
@@ -190,7 +199,7 @@ class LiveSession:
     def _map(
         self, make: Callable[[Any], TaskSpec], source: Iterator[Any], window: MapWindow, check: bool
     ) -> Iterator[TaskResult]:
-        live: set[str] = set()
+        live: dict[str, None] = {}
         forever = Deadline(None)
         try:
             while not window.is_over:
@@ -205,7 +214,7 @@ class LiveSession:
             self._cancel_tasks(list(live), "its result is not wanted any more")
 
     def _feed(
-        self, make: Callable[[Any], TaskSpec], source: Iterator[Any], window: MapWindow, live: set[str]
+        self, make: Callable[[Any], TaskSpec], source: Iterator[Any], window: MapWindow, live: dict[str, None]
     ) -> None:
         began_s = time.monotonic()
         size = window.next_batch
@@ -244,15 +253,24 @@ class LiveSession:
     def _cancel_task(self, task_id: str) -> None:
         self._client.cancel_task(self.session_id, task_id)
 
-    def _cancel_tasks(self, task_ids: Iterable[str], reason: str) -> None:
-        for task_id in task_ids:
-            if self._left or self._book.session.is_over:
-                return
-            try:
-                self._client.cancel_task(self.session_id, task_id, reason=reason)
-            except BuildRunnerError:
-                # It was never submitted, or nobody is there to be asked; both are told elsewhere.
-                return
+    def _cancel_tasks(self, task_ids: Sequence[str], reason: str) -> None:
+        """The last ones first, and several at a time: workers begin with the others meanwhile."""
+        if self._left or not task_ids:
+            return
+        with ThreadPoolExecutor(CANCELS_AT_A_TIME, thread_name_prefix="br-cancel") as pool:
+            for _ in pool.map(partial(self._cancel_unwanted, reason), reversed(task_ids)):
+                pass
+
+    def _cancel_unwanted(self, reason: str, task_id: str) -> None:
+        if self._left or self._book.failure or self._book.session.is_over:
+            return
+        try:
+            self._client.cancel_task(self.session_id, task_id, reason=reason)
+        except UnreachableError as error:
+            self._break(error)
+        except BuildRunnerError:
+            # It was never submitted, which is told elsewhere.
+            return
 
     # ----------------------------------------------------------------- the following thread
 

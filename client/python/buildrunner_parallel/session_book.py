@@ -71,10 +71,11 @@ class SessionBook:
             self.tracking.expect(promise.task_id, Awaited(partial(self._finish, promise), promise.fail))
 
     def expect_items(
-        self, window: MapWindow, task_ids: Sequence[str], items: Sequence[object], live: set[str]
+        self, window: MapWindow, task_ids: Sequence[str], items: Sequence[object], live: dict[str, None]
     ) -> None:
-        """These will be submitted for a map; `live` has the ids of those whose results are not there yet."""
-        live.update(task_ids)
+        """These will be submitted for a map; `live` has the ids of those whose results are not there yet, in
+        the order of the items."""
+        live.update(dict.fromkeys(task_ids))
         for task_id, item in zip(task_ids, items, strict=True):
             deliver = partial(_put, window, window.admit(), live)
             self.tracking.expect(task_id, Awaited(deliver, _ignore, item))
@@ -106,8 +107,8 @@ class SessionBook:
         promise.deliver(result)
 
 
-def _put(window: MapWindow, place: int, live: set[str], result: TaskResult) -> None:
-    live.discard(result.task_id)
+def _put(window: MapWindow, place: int, live: dict[str, None], result: TaskResult) -> None:
+    live.pop(result.task_id, None)
     window.put(place, result)
 
 

@@ -17,6 +17,8 @@ from .errors import BuildRunnerError, InvalidRequestError, WrongStateError
 from .records import Session, SessionStatus
 from .specs import FailurePolicy
 
+CANCELS_AT_A_TIME = 16
+"""Of single tasks; the coordinator makes those that come together durable together."""
 _REASON_LETTERS = 500
 
 
@@ -100,6 +102,14 @@ def _check_open(session: Session) -> None:
         raise WrongStateError(
             f"session {session.session_id} is {what}: it takes no more tasks", reason="SESSION_CLOSED"
         )
+
+
+def not_entered() -> WrongStateError:
+    """For whoever uses a session outside its block."""
+    return WrongStateError(
+        "the session begins with its block: `with client.session(...) as session:`, or `async with`",
+        reason="NOT_ENTERED",
+    )
 
 
 def seal(scope: Scope, session_id: str) -> Steps[None]:

@@ -21,9 +21,12 @@ from .text import output_line
 from .workspace import Workspace
 
 START_TIMEOUT_S = 20.0
+LOADING_TIMEOUT_S = 600.0
+"""How long more a coordinator may take that has begun to load its state: a million tasks take a minute."""
 KEEPER_FILE = "keeper.json"
 KEEPER_LOCK = "keeper.lock"
 KEEPER_LOG = "keeper.log"
+COORDINATOR_LOCK = "coordinator.lock"
 COORDINATOR_OUTPUT = "coordinator.out"
 
 _MIN_FREE_BYTES = 5 * 1024 * 1024
@@ -98,7 +101,7 @@ def launch_keeper(state_dir: Path) -> subprocess.Popen[bytes]:
 def _launch_and_wait(state_dir: Path, deadline_s: float, timeout_s: float) -> Target:
     keeper: subprocess.Popen[bytes] | None = None
     launch_at_s = 0.0
-    while time.monotonic() < deadline_s:
+    while time.monotonic() < deadline_s + (LOADING_TIMEOUT_S if _is_loading(state_dir) else 0.0):
         target = answering_target(state_dir, serving=True)
         if target is not None:
             return target
@@ -114,6 +117,13 @@ def _launch_and_wait(state_dir: Path, deadline_s: float, timeout_s: float) -> Ta
     if target is not None:
         return target
     raise _failure(state_dir, f"it did not answer within {timeout_s:.0f} s")
+
+
+def _is_loading(state_dir: Path) -> bool:
+    """A coordinator has the state directory to itself, and has not said yet where it is."""
+    process_id = read_coordinator_file(state_dir).get("pid")
+    has_told = isinstance(process_id, int) and _exists(process_id)
+    return not has_told and is_held(state_dir / COORDINATOR_LOCK)
 
 
 def _why_it_failed(state_dir: Path, code: int) -> str:

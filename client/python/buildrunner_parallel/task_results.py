@@ -56,7 +56,7 @@ class TaskResult:
         if self.ok:
             return self
         how = _WORDS.get(self.status, self.status.value)
-        why = f": {self.error}" if self.error else ""
+        why = f": {self.error}" if self.error and self.error != "CANCELLED" else ""
         see = f"; `br parallel logs {self.session_id} {self.task_id}` has its output" if self.attempt else ""
         raise TaskFailedError(f"task {self.task_id} {how}{why}{see}", result=self)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias, TypedDict
 
 from .errors import InvalidRequestError
@@ -73,8 +74,7 @@ def task_maker(template: Template, options: Mapping[str, Any]) -> Callable[[Any]
     item."""
     fixed = dict(options)
     if callable(template):
-        make: Callable[[Any], TaskSpec] = template
-        return (lambda item: dataclasses.replace(make(item), **fixed)) if fixed else make
+        return partial(_made, template, fixed)
     if isinstance(template, str):
         if not template or PLACEHOLDER in template or any(letter.isspace() for letter in template):
             raise InvalidRequestError(
@@ -87,6 +87,17 @@ def task_maker(template: Template, options: Mapping[str, Any]) -> Callable[[Any]
             f"no word of {list(words)} contains {PLACEHOLDER}, the place of the item", reason="INVALID"
         )
     return lambda item: TaskSpec(argv=filled(words, item), **fixed)
+
+
+def _made(make: Callable[[Any], TaskSpec], fixed: Mapping[str, Any], item: Any) -> TaskSpec:
+    task = make(item)
+    if not isinstance(task, TaskSpec):
+        raise InvalidRequestError(
+            f"the function given to map must return a TaskSpec, not {type(task).__name__}; "
+            "functions that do the work itself are handlers, and go by their name",
+            reason="INVALID",
+        )
+    return dataclasses.replace(task, **fixed) if fixed else task
 
 
 def filled(words: Sequence[str], item: Any) -> tuple[str, ...]:

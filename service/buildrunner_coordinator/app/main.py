@@ -30,6 +30,7 @@ from buildrunner_coordinator.rpc.convert.events import EventEncoder
 from buildrunner_coordinator.rpc.house import House, Identity, Limits
 from buildrunner_coordinator.rpc.server import CoordinatorServer
 from buildrunner_coordinator.store.base import Store, StoreError
+from buildrunner_coordinator.store.snapshots import no_collections
 from buildrunner_coordinator.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ class _Coordinator:
         except StoreError as error:
             raise StartError(str(error), _code_of(error)) from error
         clock = CoreClock(snapshot.meta.last_us)
-        core = Core.load(snapshot, self._config.settings, clock.now())
+        with no_collections():
+            core = Core.load(snapshot, self._config.settings, clock.now())
         feed = Feed(EventEncoder(core.meta.workspace_id, clock.now), core.revision)
         check = _invariants() if self._config.check_invariants else None
         return Engine(core, store, clock, feed=feed, check=check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from buildrunner_coordinator.domain import cleaning, history, waiting
 from buildrunner_coordinator.domain.model import (
@@ -19,6 +20,10 @@ from buildrunner_coordinator.domain.moves import move_task, unfinished
 from buildrunner_coordinator.domain.replies import Drain
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
+
+SWEEP_TASKS = 2_000
+"""So many tasks that no worker has are cancelled in one batch when their session ends. The others follow
+in the next ones, so that a million of them do not hold up heartbeats."""
 
 
 def succeed(core: State, task: Task, now: Time) -> None:
@@ -61,16 +66,37 @@ def skip_with_dependents(core: State, task: Task, needed: str) -> None:
 
 
 def cancel_all(core: State, session: Session, reason: str, now: Time, *, running: bool) -> None:
-    """Cancels what is queued, and with `running` what a worker has too."""
+    """Cancels what no worker has, over several batches if that is much; with `running` what one has too."""
     from buildrunner_coordinator.domain.attempts import revoke, stop
 
-    for task in list(core.tasks[session.session_id].values()):
-        if task.status in (TaskStatus.BLOCKED, TaskStatus.QUEUED):
-            _cancel_quietly(core, task, reason, now)
-        elif running:
+    for task in [one for one in core.attempts.values() if one.session_id == session.session_id]:
+        if running:
             stop(core, task, Outcome.CANCELLED, reason, now)
         elif task.attempt is not None:
             revoke(core, task.attempt, "its session ends")
+    core.queue.drop_session(session.session_id)  # nothing of it is placed any more
+    _sweep(core, session, reason, now)
+
+
+def sweep_on(core: State, session: Session, now: Time) -> None:
+    """Goes on with what `cancel_all` began; a session that is not ending is a harmless call."""
+    if session.ending_as is not None:
+        tripped = session.failure_action is not FailureAction.CONTINUE and (
+            session.ending_as is SessionStatus.FAILED
+            and session.counts[TaskStatus.FAILED] >= session.failure_limit
+        )
+        _sweep(core, session, "SESSION_FAILED" if tripped else "SESSION_CANCELLED", now)
+        settle(core, session, now)
+
+
+def _sweep(core: State, session: Session, reason: str, now: Time) -> None:
+    mine = core.tasks[session.session_id].values()
+    waiting_ones = (one for one in mine if one.status in (TaskStatus.BLOCKED, TaskStatus.QUEUED))
+    for task in list(islice(waiting_ones, SWEEP_TASKS)):
+        _cancel_quietly(core, task, reason, now)
+    if session.counts[TaskStatus.BLOCKED] or session.counts[TaskStatus.QUEUED]:
+        # A moment later: what is due at this one is done within this batch.
+        core.timers.add(now.us + 1, Timer.SWEEP, session.session_id)
 
 
 def settle(core: State, session: Session, now: Time) -> None:
@@ -124,6 +150,8 @@ def _unblock(core: State, session_id: str, task_ids: Iterable[str]) -> None:
 
 
 def _skip_dependents(core: State, task: Task) -> None:
+    if core.sessions[task.session_id].ending_as is not None:
+        return  # they are cancelled with all the others
     dependents, tasks = core.dependents[task.session_id], core.tasks[task.session_id]
     stack = [task]
     while stack:

@@ -33,7 +33,10 @@ class Explainer:
         if task.status is TaskStatus.BLOCKED:
             found = [self._stands_still(), self._needs(task)]
         elif task.status is TaskStatus.QUEUED:
-            found = [self._stands_still(), self._own_reason(task), self._parallel()]
+            still = self._stands_still()
+            # Workers may come only once a session runs: before that nobody misses them.
+            nobody = None if still else self._lacking.suitable(task)
+            found = [still, self._own_reason(task), nobody, self._parallel()]
         else:
             return []
         return [one for one in found if one is not None] or self._lacking.waits(task)

@@ -83,7 +83,12 @@ def _tasks(core: State) -> Iterator[str]:
 
 
 def _queued(core: State, session_id: str, mine: dict[str, Task]) -> Iterator[str]:
-    """[15] Every queued task is in a lane, parked, or has a time before which it may not run."""
+    """[15] Every queued task is in a lane, parked, or has a time before which it may not run.
+
+    Those of a session that is ending are only to be cancelled, and need no place.
+    """
+    if core.sessions[session_id].ending_as is not None:
+        return
     lanes = core.queue.lanes.get(session_id, {})
     in_lane = {id(task) for lane in lanes.values() for _, _, task in lane}
     for task in mine.values():

@@ -27,9 +27,7 @@ class Lacking:
 
     def waits(self, task: Task) -> list[Wait]:
         """Empty only when a worker takes it this very moment."""
-        able = self._able.get(task.traits)
-        if able is None:
-            able = self._able[task.traits] = self._able_to(task.traits)
+        able = self._able_to(task.traits)
         if not able:
             return [self._no_worker(task.traits)]
         free = [one for one in able if takes(one, task)]
@@ -39,10 +37,17 @@ class Lacking:
         found = [self._kept(kept)] if kept else [self._no_slot(task, able), self._share(task.traits, able)]
         return [one for one in found if one is not None]
 
+    def suitable(self, task: Task) -> Wait | None:
+        """That there is no worker for it at all, whatever else it waits for; None where there is one."""
+        return None if self._able_to(task.traits) else self._no_worker(task.traits)
+
     def _able_to(self, traits: Traits) -> list[Worker]:
-        mine = self._session.session_id
-        there = [one for one in self._core.workers.values() if one.connected and serves(one)]
-        return [one for one in there if suits(one, mine, traits)]
+        known = self._able.get(traits)
+        if known is None:
+            mine = self._session.session_id
+            there = [one for one in self._core.workers.values() if one.connected and serves(one)]
+            known = self._able[traits] = [one for one in there if suits(one, mine, traits)]
+        return known
 
     # ------------------------------------------------------------------ no worker
 

@@ -1,4 +1,4 @@
-"""What time brings: lapsed leases, the end of backoffs and lock delays, retention."""
+"""What time brings: lapsed leases, the end of backoffs and lock delays, retention, the rest of a cancel."""
 
 from __future__ import annotations
 
@@ -71,6 +71,12 @@ def _retention(core: State, session_id: str, _: str, now: Time) -> None:
         cleaning.remove_session(core, session)
 
 
+def _sweep(core: State, session_id: str, _: str, now: Time) -> None:
+    session = core.sessions.get(session_id)
+    if session is not None:
+        endings.sweep_on(core, session, now)
+
+
 FIRE: Final[dict[Timer, Callable[[State, str, str, Time], None]]] = {
     Timer.LEASE: _lease,
     Timer.TASK: _task,
@@ -78,4 +84,5 @@ FIRE: Final[dict[Timer, Callable[[State, str, str, Time], None]]] = {
     Timer.STEAL: _steal,
     Timer.RETIRE: _retire,
     Timer.RETENTION: _retention,
+    Timer.SWEEP: _sweep,
 }

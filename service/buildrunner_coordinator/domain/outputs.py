@@ -14,6 +14,8 @@ from buildrunner_coordinator.domain.state import State
 
 _SLACK_SHARE = 4
 """While an attempt runs, a quarter more than the kept end is let stand, so that trims are few."""
+_HIGHEST_OFFSET = 1 << 62
+"""A worker that tells of more is wrong, and a store that had to write the number down would break."""
 
 
 def append(core: State, attempt: Attempt, chunks: tuple[Chunk, ...]) -> None:
@@ -24,9 +26,10 @@ def append(core: State, attempt: Attempt, chunks: tuple[Chunk, ...]) -> None:
     for chunk in chunks:
         start = max(chunk.offset, attempt.output_bytes)
         data = chunk.data[start - chunk.offset :]
-        if chunk.offset + len(chunk.data) <= attempt.output_bytes:
+        end = chunk.offset + len(chunk.data)
+        if end <= attempt.output_bytes:
             continue
-        if chunk.offset - chunk.dropped_bytes > attempt.output_bytes:
+        if chunk.offset - chunk.dropped_bytes > attempt.output_bytes or end > _HIGHEST_OFFSET:
             break
         for offset, part in _kept(core.settings, start, data):
             core.journal.outputs.append(OutputRow(

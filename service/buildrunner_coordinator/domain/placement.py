@@ -268,14 +268,20 @@ class _Pass:
                 self.kept[worker_id] = task.key
 
     def _choose(self, session_id: str, opened: _OpenLane, task: Task) -> Worker | None:
+        """The least loaded one, of those on which it has not failed if one of them has a free slot; a free
+        slot where it failed is better than to wait for another, from which it would be taken back at once."""
         heap = opened.candidates
         if heap is None:
             heap = opened.candidates = self._candidates(session_id, opened.traits)
-        if task.avoid:
-            others = [one[5] for one in heap if one[5].worker_id not in task.avoid]
-            fresh = [worker for worker in others if self._free(worker, task)]
-            if fresh:
-                return min(fresh, key=self._candidate)
+        best = self._first_free(heap, task)
+        if best is None or best.worker_id not in task.avoid:
+            return best
+        others = [one[5] for one in heap if one[5].worker_id not in task.avoid]
+        fresh = [self._candidate(worker) for worker in others if self._free(worker, task)]
+        other = min(fresh)[5] if fresh else best
+        return best if _is_full(other) and not _is_full(best) else other
+
+    def _first_free(self, heap: list[Candidate], task: Task) -> Worker | None:
         while heap:
             worker = heap[0][5]
             if heap[0][4] != worker.slots_taken:
@@ -289,7 +295,7 @@ class _Pass:
     def _free(self, worker: Worker, task: Task) -> bool:
         if not takes(worker, task) or worker.worker_id in self.kept:
             return False
-        return worker.slots_taken < worker.slots or worker.worker_id not in self.not_ahead
+        return not _is_full(worker) or worker.worker_id not in self.not_ahead
 
     def _candidates(self, session_id: str, traits: Traits) -> list[Candidate]:
         found = [self._candidate(worker) for worker in self.workers if suits(worker, session_id, traits)]
@@ -300,6 +306,10 @@ class _Pass:
         taken, slots = worker.slots_taken, worker.slots
         was_kept = worker.worker_id in self.kept_before
         return taken >= slots, was_kept, taken / slots, worker.order, taken, worker
+
+
+def _is_full(worker: Worker) -> bool:
+    return worker.slots_taken >= worker.slots
 
 
 def _trim(core: State, lane: Lane) -> None:

@@ -22,7 +22,7 @@ from buildrunner_coordinator.domain.timers import Timer
 
 
 def restore(core: State, snapshot: Snapshot, now: Time) -> None:
-    _restore_sessions(core, snapshot)
+    _restore_sessions(core, snapshot, now)
     _restore_workers(core, snapshot, now)
     for ended in snapshot.ended:
         core.ended[ended.session_id][ended.task_id] = TaskStatus(ended.status)
@@ -74,12 +74,14 @@ def _extend_lock_delays(core: State, lapses: list[Lapse], last_us: int, now: Tim
                 core.journal.tasks[task.index] = task
 
 
-def _restore_sessions(core: State, snapshot: Snapshot) -> None:
+def _restore_sessions(core: State, snapshot: Snapshot, now: Time) -> None:
     for row in sorted(snapshot.sessions, key=lambda one: one.ordinal):
         session = codec.session_of(row)
         core.sessions[session.session_id] = session
         if not session.is_over:
             remember(core, session)
+            if session.ending_as is not None:
+                core.timers.add(now.us, Timer.SWEEP, session.session_id)
         elif core.settings.retention_ms:
             at_us = session.ended_us + core.settings.retention_ms * 1000
             core.timers.add(at_us, Timer.RETENTION, session.session_id)
@@ -131,4 +133,5 @@ def _block(core: State, task: Task) -> None:
     for need in task.needs:
         if need not in ended:
             core.dependents[task.session_id].setdefault(need, {})[task.task_id] = None
-            task.needs_left += 1
+        # One that ended otherwise is found where its session is ending, and this task is yet to be cancelled.
+        task.needs_left += ended.get(need) is not TaskStatus.SUCCEEDED

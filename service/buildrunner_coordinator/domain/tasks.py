@@ -247,15 +247,18 @@ def _to_revive(core: State, session: Session, command: c.RetryTasks) -> list[Tas
 
 def _with_skipped(found: dict[str, Task], named: tuple[str, ...]) -> set[str]:
     """The named tasks, and those that were skipped because of them."""
+    dependents: dict[str, list[str]] = {}
+    for one in found.values():
+        if one.status is TaskStatus.SKIPPED:
+            for need in one.needs:
+                dependents.setdefault(need, []).append(one.task_id)
     chosen = set(named)
-    grown = True
-    while grown:
-        more = {
-            one.task_id for one in found.values()
-            if one.status is TaskStatus.SKIPPED and one.task_id not in chosen and chosen & set(one.needs)
-        }  # fmt: skip
-        grown = bool(more)
-        chosen |= more
+    stack = list(chosen)
+    while stack:
+        for task_id in dependents.pop(stack.pop(), ()):
+            if task_id not in chosen:
+                chosen.add(task_id)
+                stack.append(task_id)
     return chosen
 
 

@@ -16,6 +16,8 @@ class Timer(StrEnum):
     RETIRE = "retire"
     """An OFFLINE worker has been shown long enough."""
     RETENTION = "retention"
+    SWEEP = "sweep"
+    """A session is ending, and more of its tasks are to be cancelled."""
 
 
 class Timers:

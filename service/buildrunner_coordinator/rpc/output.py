@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from buildrunner_coordinator.domain.commands import FindTask
 from buildrunner_coordinator.domain.replies import TaskPlace
@@ -10,7 +11,7 @@ from buildrunner_coordinator.engine.engine import Engine
 from buildrunner_coordinator.engine.news import Subscription
 from buildrunner_coordinator.rpc.convert.basics import check_range
 from buildrunner_coordinator.rpc.interceptors import Context
-from buildrunner_coordinator.rpc.output_pieces import OutputWriter, Piece, Place
+from buildrunner_coordinator.rpc.output_pieces import OutputWriter, Piece, Place, cut
 from buildrunner_coordinator.rpc.output_session import SessionOutput
 from buildrunner_parallel.v1 import log_service_pb2 as pb
 
@@ -64,15 +65,26 @@ class OutputReader:
         task_id = self._request.task_id
         state = await self._writer.state(session_id, task_id)
         place = Place(session_id, task_id, self._request.attempt or state.attempts)
-        lines: deque[Piece] = deque(maxlen=self._request.tail_lines)
+        lines: deque[_Line] = deque(maxlen=self._request.tail_lines)
         async for piece in self._writer.pieces(place):
             _add_lines(lines, piece)
         for line in lines:
-            await self._writer.write(place, line)
+            for part in cut(Piece(line.offset, line.channel, bytes(line.data), line.dropped_bytes)):
+                await self._writer.write(place, part)
         return place
 
 
-def _add_lines(lines: deque[Piece], piece: Piece) -> None:
+@dataclass(slots=True)
+class _Line:
+    """As a Piece, but it grows in place: a progress bar may draw on one line for hours, piece by piece."""
+
+    offset: int
+    channel: int
+    data: bytearray
+    dropped_bytes: int
+
+
+def _add_lines(lines: deque[_Line], piece: Piece) -> None:
     """Appends a piece line by line; an unfinished line of the same channel is gone on with."""
     offset, dropped_bytes = piece.offset, piece.dropped_bytes
     # Not splitlines: a carriage return moves back in a line (progress bars), and ends none.
@@ -80,9 +92,9 @@ def _add_lines(lines: deque[Piece], piece: Piece) -> None:
         last = lines[-1] if lines else None
         joins = last is not None and last.channel == piece.channel and not last.data.endswith(b"\n")
         if last is not None and joins and not dropped_bytes:
-            lines[-1] = last._replace(data=last.data + line)
+            last.data += line
         else:
-            lines.append(Piece(offset, piece.channel, line, dropped_bytes))
+            lines.append(_Line(offset, piece.channel, bytearray(line), dropped_bytes))
         offset += len(line)
         dropped_bytes = 0
 

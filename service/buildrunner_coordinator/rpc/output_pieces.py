@@ -76,7 +76,7 @@ class OutputWriter:
         if not place.number:
             return
         async for piece in self.pieces(place):
-            for part in _cut(piece):
+            for part in cut(piece):
                 await self.write(place, part)
 
     async def tell_gap(self, place: Place) -> None:
@@ -132,7 +132,7 @@ def _state_of(row: TaskRow) -> AttemptState:
     return AttemptState(row.attempts, bool(row.attempt_id), row.status in OVER_STATUSES)
 
 
-def _cut(piece: Piece) -> Iterator[Piece]:
+def cut(piece: Piece) -> Iterator[Piece]:
     """In pieces that fit into a message."""
     for start in range(0, len(piece.data), PIECE_BYTES):
         dropped_bytes = 0 if start else piece.dropped_bytes

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from buildrunner_coordinator.domain.changes import TaskRow
 from buildrunner_coordinator.domain.commands import FindTask
+from buildrunner_coordinator.domain.questions import AttemptQuery
 from buildrunner_coordinator.domain.replies import TaskPlace
 from buildrunner_coordinator.engine.news import Subscription
 from buildrunner_coordinator.rpc.convert.tasks import OVER_STATUSES
@@ -39,8 +40,11 @@ class SessionOutput:
         by then, and is no reason to write them again in the next look."""
 
     async def run(self) -> None:
-        for one in await self._tasks(OVER_STATUSES):
-            await self._whole_attempt(one)
+        ended = await self._tasks(OVER_STATUSES)
+        wrote = await self._that_wrote() if ended else set()
+        for one in ended:
+            if (one.task_id, one.number) in wrote:
+                await self._whole_attempt(one)
             self._done[one.task_id] = one.number
         running = await self._tasks(_LIVE_STATUSES)
         if self._writer.request.follow:
@@ -90,6 +94,18 @@ class SessionOutput:
     async def _tasks(self, statuses: tuple[str, ...]) -> list[_Ran]:
         """Those that ran, in order of their ends; live ones in order of their starts."""
         return sorted([_ran(row) async for row in self._rows(statuses) if row.attempts])
+
+    async def _that_wrote(self) -> set[tuple[str, int]]:
+        """Ended attempts with output: to look for that of each silent one would take longer."""
+        wrote: set[tuple[str, int]] = set()
+        query = AttemptQuery(self._session_id, limit=TASKS_A_READ, with_results=False)
+        while True:
+            page = await self._writer.engine.read(lambda store: store.read_attempts(query))  # noqa: B023
+            wrote.update((row.task_id, row.number) for row, _ in page.rows if row.output_bytes)
+            if not page.has_more:
+                return wrote
+            last = page.rows[-1][0]
+            query = query._replace(after=(last.ended_revision, last.task_number, last.number))
 
     async def _rows(self, statuses: tuple[str, ...]) -> AsyncIterator[TaskRow]:
         after = 0

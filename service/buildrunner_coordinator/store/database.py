@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from buildrunner_coordinator.domain.changes import Changes, MetaRow
+from buildrunner_coordinator.domain.changes import Changes, EventRow, MetaRow
 from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.store import removals
 from buildrunner_coordinator.store.backups import copy_database
 from buildrunner_coordinator.store.base import CommitError, FencedError, StoreError
 from buildrunner_coordinator.store.faults import RESTORE, as_store_error, damaged_row, explain
@@ -65,6 +66,12 @@ class Database:
         self._meta: MetaRow | None = None
         self._rows_at_checkpoint = 0
         self._commits_since = 0
+        self._leavings: list[str] = []
+        """Removed sessions of which there are rows yet. No reader may see them."""
+
+    @property
+    def has_leavings(self) -> bool:
+        return bool(self._leavings) and self._connection is not None
 
     @property
     def description(self) -> str:
@@ -81,6 +88,7 @@ class Database:
             migrate(self._connection, self.path)
             refuse_altered(self._connection, self.path)
             self._meta = self._take_over(self._connection, now_wall_us, workspace_id)
+            self._leavings = removals.left_over(self._connection, self.path)
             _lengthen_log(self.path)
         except (sqlite3.Error, OSError, StoreError) as error:
             self._abandon()
@@ -102,11 +110,34 @@ class Database:
             connection = self._usable()
             connection.execute("BEGIN IMMEDIATE")
             self._fence(connection, epoch, changes)
+            leavings = self._remove_sessions(connection, changes)
             write_rows(connection, changes)
             connection.execute("COMMIT")
+            self._leavings = leavings
             self._commits_since += 1
         except Exception as error:  # whatever it is, nobody may be told that this commit took place
             self._fail(error)
+
+    def tidy(self) -> None:
+        """Removes a piece of what removed sessions have left. Call it when nobody waits for an answer.
+
+        A failure shows in the next call.
+        """
+        if not self.has_leavings:
+            return
+        connection, session_id = self._usable(), self._leavings[0]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            is_gone = removals.go_on(connection, session_id)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._failure = explain(self.path, error)
+            self._abandon()
+            return
+        if is_gone:
+            self._leavings.remove(session_id)
+        self._commits_since += 1
+        self.checkpoint()
 
     def checkpoint(self) -> None:
         """Writes the log back if much has gathered. Call it when nobody waits for an answer.
@@ -128,25 +159,26 @@ class Database:
 
     def read_tasks(self, session_id: str, statuses: Sequence[str], after: int, limit: int) -> list[Pair]:
         reader = self._reader()
-        return self._read(lambda: reader.task_pairs(session_id, statuses, after, limit))
+        return self._read_of(session_id, [], lambda: reader.task_pairs(session_id, statuses, after, limit))
 
     def read_task(self, session_id: str, task_id: str) -> tuple[Pair, list[Plain]] | None:
         reader = self._reader()
-        return self._read(lambda: reader.task(session_id, task_id))
+        return self._read_of(session_id, None, lambda: reader.task(session_id, task_id))
 
     def read_output(self, attempt: tuple[str, str, int], offset: int, limit_bytes: int) -> list[Plain]:
         reader = self._reader()
-        return self._read(lambda: reader.output(attempt, offset, limit_bytes))
+        return self._read_of(attempt[0], [], lambda: reader.output(attempt, offset, limit_bytes))
 
     def read_attempts(self, query: Plain) -> tuple[list[tuple[Plain, bytes]], bool]:
         """`query` as AttemptQuery, plain."""
-        past = self._past()
-        return self._read(lambda: past.attempts(AttemptQuery(*query)))
+        past, asked = self._past(), AttemptQuery(*query)
+        nothing: tuple[list[tuple[Plain, bytes]], bool] = ([], False)
+        return self._read_of(asked.session_id, nothing, lambda: past.attempts(asked))
 
     def read_events(self, query: Plain) -> list[Plain]:
         """`query` as EventQuery, plain."""
-        past = self._past()
-        return self._read(lambda: past.events(EventQuery(*query)))
+        past, asked = self._past(), EventQuery(*query)
+        return self._read_of(asked.session_id, [], lambda: past.events(asked))
 
     def read_worker_ids(self, prefix: str) -> list[str]:
         past = self._past()
@@ -198,6 +230,17 @@ class Database:
             raise FencedError(f"{self.path} has been taken over: epoch {epoch} may not write to it any more")
         self._meta = meta
 
+    def _remove_sessions(self, connection: sqlite3.Connection, changes: Changes) -> list[str]:
+        """The leavings behind this commit. A session that comes again under an old id finds none."""
+        below = (changes.sessions, changes.tasks, changes.attempts, changes.outputs, changes.events)
+        if not (self._leavings or changes.removed_sessions):
+            return self._leavings
+        column = EventRow._fields.index("session_id")
+        again = {str(row[column if rows is changes.events else 0]) for rows in below for row in rows}
+        doomed = dict.fromkeys((*(one for one in self._leavings if one in again), *changes.removed_sessions))
+        kept = [one for one in self._leavings if one not in doomed]
+        return kept + removals.begin(connection, doomed, again)
+
     def _fail(self, error: Exception) -> NoReturn:
         line = str(error) if isinstance(error, StoreError) else explain(self.path, error)
         self._failure = line
@@ -224,6 +267,9 @@ class Database:
 
     def _past(self) -> PastReader:
         return PastReader(self._reader(), self._usable())
+
+    def _read_of(self, session_id: str, nothing: Result, read: Callable[[], Result]) -> Result:
+        return nothing if session_id in self._leavings else self._read(read)
 
     def _read(self, read: Callable[[], Result]) -> Result:
         try:

@@ -65,6 +65,7 @@ class InlineLink:
     async def call(self, verb: str, *arguments: Any, on_part: Callable[[Part], None] = _ignore_part) -> Any:
         result = answer(self._database, verb, arguments, on_part)
         self._database.checkpoint()
+        self._database.tidy()
         return result
 
     async def end(self) -> None:

@@ -163,10 +163,3 @@ REMOVALS: dict[str, str] = {
     "removed_requests": "DELETE FROM requests WHERE client_id = ? AND request_id = ?",
     "removed_events": "DELETE FROM events WHERE session_id = '' AND us < ?",
 }
-SESSION_REMOVALS: tuple[str, ...] = (
-    # Specs have no index by session: their tasks lead to them, and so go after them.
-    "DELETE FROM specs WHERE ordinal IN (SELECT ordinal FROM tasks WHERE session_id = ?)",
-    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("tasks", "attempts", "outputs", "events")),
-    *(f"DELETE FROM {name} WHERE session_id = ?" for name in ("pools", "lapses")),
-    "DELETE FROM sessions WHERE session_id = ?",
-)

@@ -8,6 +8,7 @@ that a Ctrl-C in a terminal cannot take the database from under the coordinator'
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -62,6 +63,17 @@ def serve(channel: socket.socket, database: Database) -> None:
         else:
             channel.sendall(pack((DONE, result)))
         database.checkpoint()
+        while database.has_leavings and _is_quiet(channel, source):
+            database.tidy()
+
+
+def _is_quiet(channel: socket.socket, source: BufferedReader[Any]) -> bool:
+    """No call has come, nor the end of the channel."""
+    channel.setblocking(False)
+    try:
+        return not source.peek(1) and not select.select([channel], [], [], 0)[0]
+    finally:
+        channel.setblocking(True)
 
 
 def main() -> int:

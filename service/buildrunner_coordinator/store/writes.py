@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from buildrunner_coordinator.domain.changes import Changes
-from buildrunner_coordinator.store.rows import META, REMOVALS, SESSION_REMOVALS, TABLES, Plain, cut_front
+from buildrunner_coordinator.store.rows import META, REMOVALS, TABLES, Plain, cut_front
 
 _META_SQL = (
     f"UPDATE meta SET {', '.join(f'{name} = ?' for name in (*META.columns, 'checksum'))} WHERE epoch = ?"
@@ -26,10 +26,10 @@ def replace_meta(connection: sqlite3.Connection, meta: Plain, epoch: int) -> boo
 
 
 def write_rows(connection: sqlite3.Connection, changes: Changes) -> None:
-    """All but the counters. Removals first, so that a key removed and put again in one batch is there."""
-    for session_id in changes.removed_sessions:
-        for sql in SESSION_REMOVALS:
-            connection.execute(sql, (session_id,))
+    """All but the counters and the removal of sessions.
+
+    Removals first, so that a key removed and put again in one batch is there.
+    """
     for name, sql in REMOVALS.items():
         keys = getattr(changes, name)
         if keys:

@@ -18,7 +18,6 @@ from .phrases import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import Session, Task, TaskExplanation, TaskSummary
@@ -60,8 +59,7 @@ def _explain_session(run: Invocation, client: Client, session: Session, limit: i
     if session.is_over:
         return _tell_over(run, session)
     if found:
-        now = phrases.utc_now()
-        run.out.table((">tasks", "~why", "?~such as"), [_row(reason, now) for reason in found[:limit]])
+        run.out.table((">tasks", "~why", "?~such as"), [_row(reason) for reason in found[:limit]])
     _tell_more(run, session, explained, found[limit:])
     return run.out.hint(f"One of them in full: {run.command_line('explain', session.session_id)} TASK")
 
@@ -88,11 +86,11 @@ def _tell_over(run: Invocation, session: Session) -> None:
         run.out.line(f"What failed: {run.command_line('tasks', session.session_id, '-s', 'failed')}")
 
 
-def _row(reason: Reason, now: datetime) -> tuple[Cell, ...]:
+def _row(reason: Reason) -> tuple[Cell, ...]:
     shown = ", ".join(reason.task_ids[:SHOWN_IDS])
     hidden = len(reason.task_ids) - SHOWN_IDS
     more = f" and {hidden} more" if hidden > 0 else ""
-    return (str(len(reason.task_ids)), reason.sentence(now), shown + more)
+    return (str(len(reason.task_ids)), reason.sentence(), shown + more)
 
 
 def _tell_more(
@@ -149,16 +147,15 @@ def _explain_task(run: Invocation, client: Client, session: Session, task_id: st
         waits = [record_to_json(wait) for wait in links[0].waits] if links else []
         return run.out.document(task=record_to_json(task), waits=waits)
     run.out.sentence(f"{_place(session, task)} {_state(task.summary)}")
-    now = phrases.utc_now()
     for link in links:
-        for line in _link_lines(link, session, now):
+        for line in _link_lines(link, session):
             run.out.sentence(line)
     return _tell_next(run, session, task.summary, bool(links and links[0].waits))
 
 
-def _link_lines(link: Link, session: Session, now: datetime) -> list[str]:
+def _link_lines(link: Link, session: Session) -> list[str]:
     """The reasons of the task itself as a list; below them, deeper each time, those of what it waits for."""
-    told = link_sentences(link, now)
+    told = link_sentences(link)
     if not link.depth:
         return [f"- {sentence}" for sentence in told]
     name = link.task_id if link.session_id == session.session_id else f"{link.session_id}/{link.task_id}"

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from buildrunner_parallel.durations import format_duration
-
 from .phrases import wait_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import LockHolder, TaskExplanation, Wait
@@ -36,10 +33,10 @@ class Reason:
     task_ids: list[str] = field(default_factory=list)
     names: dict[str, None] = field(default_factory=dict)
 
-    def sentence(self, now: datetime) -> str:
+    def sentence(self) -> str:
         """For people; tells of the paths of all when they are not the same."""
         if set(self.names) == set(self.wait.names):
-            return wait_sentence(self.wait, now)
+            return wait_phrase(self.wait)
         shown = ", ".join(list(self.names)[:SHOWN_NAMES])
         hidden = len(self.names) - SHOWN_NAMES
         more = f" and {hidden} more" if hidden > 0 else ""
@@ -91,21 +88,12 @@ def _holder_name(holder: LockHolder) -> str:
     return f"{session}/{holder.task_id}" if holder.task_id else session
 
 
-def wait_sentence(wait: Wait, now: datetime) -> str:
-    """The coordinator's sentence, and for how long it goes on where that is known."""
-    text = wait_phrase(wait)
-    if wait.until is None:
-        return text
-    left_s = (wait.until - now).total_seconds()
-    return f"{text}, for another {format_duration(left_s)}" if left_s > 0 else f"{text}, which ends now"
-
-
-def link_sentences(link: Link, now: datetime) -> list[str]:
+def link_sentences(link: Link) -> list[str]:
     """What keeps the task of a link; needs by name alone, since what they wait for stands below them."""
     told = [
         _needs(wait)
         if wait.kind.value == "needs" and wait.names and link.depth < MOST_DEPTH
-        else wait_sentence(wait, now)
+        else wait_phrase(wait)
         for wait in link.waits
     ]
     return told or ([f"is {link.status}"] if link.depth else [])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH_TASKS = 1000
 # How many tasks of a producer without an end may wait to be run before its next line is read.
-BACKLOG_TASKS = 1_000_000
+BACKLOG_TASKS = 1 << 20
 _BACKLOG_LOOK_S = 0.5
 _END_S = 10.0
 _TICK_S = 0.1

@@ -18,6 +18,7 @@ from .invocation import Invocation
 from .line_source import STDIN, LineForm, LineSource, open_source
 from .line_tasks import LineTasks, has_placeholder
 from .places import check_task, is_local, submitter
+from .render import complain
 from .submission_bar import submission_bar
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Lines:
         if self.words:
             name = PurePath(self.words[0]).name
         else:
-            name = "commands" if self.location == STDIN else PurePath(self.location).stem
+            # The descriptor behind <(...) has a number, which would name nothing.
+            is_nameless = self.location == STDIN or self.location.startswith(("/dev/", "/proc/"))
+            name = "commands" if is_nameless else PurePath(self.location).stem
         return one_line(name, MAX_NAME_LENGTH) or "lines"
 
     @contextmanager
@@ -98,9 +101,9 @@ def start_lines(
         stop = run.command_line("cancel", made.session_id)
         run.come_back = f"Session {made.session_id} ({made.name}) is there; `{stop}` stops it."
         session = client.start_session(made.session_id)
-        announce(session, source)
         feed = Feed(client, session.session_id, source, tasks, after=_leaving(run, client, session))
         with _interruptible(run, feed):
+            announce(session, source)
             if stay is None:
                 with feed.running(), submission_bar(run, source) as show:
                     feed.wait(show)
@@ -139,9 +142,14 @@ def submit_lines(
 
 @contextmanager
 def _interruptible(run: Invocation, feed: Feed) -> Iterator[None]:
-    """Lets Ctrl+C say what became tasks, unless everything did."""
+    """Lets Ctrl+C, and a pipe that nobody reads, say what became tasks, unless everything did."""
     try:
         yield
+    except BrokenPipeError:
+        # The pipe is no fault worth a word; a session that waits for lines which nobody sends is.
+        if not feed.finished:
+            complain(feed.after(feed))
+        raise
     except KeyboardInterrupt:
         if not feed.finished:
             run.come_back = feed.after(feed)

@@ -129,7 +129,8 @@ class LineWriter:
         self._tag = tag
         self._headings = headings
         self._source: tuple[str, int] | None = None
-        self._begun: dict[str, bytes] = {}
+        # They grow in place: a progress bar may draw on one line for hours, piece by piece.
+        self._begun: dict[str, bytearray] = {}
 
     def write_all(self, pieces: Iterable[TaskOutput]) -> None:
         for piece in pieces:
@@ -149,11 +150,14 @@ class LineWriter:
         if chunk.dropped_bytes:
             self._end_source()
             self._line(_gap(piece).encode())
-        *whole, rest = (self._begun.pop(chunk.channel, b"") + chunk.data).split(b"\n")
+        *whole, rest = chunk.data.split(b"\n")
+        begun = self._begun.pop(chunk.channel, bytearray())
         for line in whole:
-            self._line(line)
-        if rest:
-            self._begun[chunk.channel] = rest
+            self._line(begun + line)
+            begun.clear()
+        begun += rest
+        if begun:
+            self._begun[chunk.channel] = begun
         sys.stdout.flush()
 
     def _begin_source(self, source: tuple[str, int]) -> None:
@@ -168,7 +172,7 @@ class LineWriter:
             self._line(rest)
         self._begun.clear()
 
-    def _line(self, line: bytes) -> None:
+    def _line(self, line: bytes | bytearray) -> None:
         text = output_line(line.decode("utf-8", "replace"))
         prefix = f"{sanitize(self._source[0])}\t" if self._tag and self._source else ""
         if self._out.is_terminal:

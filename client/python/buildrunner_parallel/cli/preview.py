@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .command import command
-from .explaining import Reason, reasons, wait_sentence
+from .explaining import Reason, reasons
 from .invocation import Invocation
-from .phrases import number_of, utc_now
+from .phrases import number_of, wait_phrase
 from .places import load_local_plan, submitter
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _reason_row(reason: Reason) -> tuple[Cell, ...]:
     holders = reason.wait.holders
     shown = ", ".join(_holder(holder) for holder in holders[:SHOWN_HOLDERS])
     rest = len(holders) - SHOWN_HOLDERS
-    return (named, wait_sentence(reason.wait, utc_now()), f"{shown} and {rest} more" if rest > 0 else shown)
+    return (named, wait_phrase(reason.wait), f"{shown} and {rest} more" if rest > 0 else shown)
 
 
 def _holder(holder: LockHolder) -> str:

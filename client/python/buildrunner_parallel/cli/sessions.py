@@ -126,6 +126,8 @@ def cancel(
 ) -> None:
     """Cancel a session, or one of its tasks."""
     if task:
+        if every or not session_id:
+            raise typer.BadParameter("name the session of the task", param_hint="SESSION")
         return _cancel_task(run, session_id, task)
 
     def act(client: Client, session: Session) -> Session:
@@ -153,7 +155,7 @@ def _cancel_task(run: Invocation, session_id: str, task_id: str) -> None:
     from buildrunner_parallel.records import record_to_json
 
     with run.existing() as client:
-        task = client.cancel_task(session_id or "last", task_id, reason="cancelled from the command line")
+        task = client.cancel_task(session_id, task_id, reason="cancelled from the command line")
     if run.settings.as_json:
         return run.out.document(task=record_to_json(task))
     return run.out.line(f"Task {task.task_id} of session {task.session_id} is {task.status.value}")
@@ -210,5 +212,9 @@ def _change(session: Session, before: str, state: str) -> str:
     if session.cancelling and not session.is_over:
         stopping = session.counts.running + session.counts.cancelling
         verb = "is" if stopping == 1 else "are"
+        waiting = session.counts.queued + session.counts.blocked
+        if waiting:
+            to_go = number_of(waiting, "task")
+            return f"{name} is being cancelled: {to_go} to go, {stopping} {verb} stopping"
         return f"{name} is being cancelled: {number_of(stopping, 'task')} {verb} stopping"
     return f"{name} is {session.status.value}"

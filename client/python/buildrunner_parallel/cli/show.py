@@ -11,13 +11,11 @@ import typer
 from buildrunner_parallel.durations import format_duration
 from buildrunner_parallel.text import output_line, sanitize
 
-from . import phrases
 from .attempts import show_attempts
 from .command import command
-from .explaining import wait_sentence
 from .invocation import Invocation
 from .options import SessionArgument, TaskArgument
-from .phrases import clock, error_phrase, size, task_state
+from .phrases import clock, error_phrase, size, task_state, wait_phrase
 from .quoting import work_line
 
 if TYPE_CHECKING:
@@ -88,9 +86,7 @@ def _facts(task: Task) -> dict[str, Cell]:
         "started": clock(summary.started_at),
         "ended": clock(summary.ended_at),
         "progress": _progress(task),
-        "waiting": wait_sentence(summary.wait, phrases.utc_now())
-        if summary.wait and not summary.is_over
-        else "",
+        "waiting": wait_phrase(summary.wait) if summary.wait and not summary.is_over else "",
         "error": error_phrase(summary.error),
     }
     return {name: value for name, value in facts.items() if value}

@@ -34,7 +34,7 @@ from buildrunner_parallel.errors import BuildRunnerError, DeadlineError, WrongSt
 from . import embedded_messages as say
 from .embedded_link import EmbeddedLink
 from .handler_modules import modules_of_this_program, refuse_in_host
-from .handlers import HandlerLoadError
+from .handlers import HandlerLoadError, registered
 from .options import WorkerOptions
 from .whereabouts import Whereabouts
 
@@ -135,6 +135,7 @@ class EmbeddedWorker:
                     "or ask for commands"
                 )
             self._template.handler_modules = list(dict.fromkeys(modules))
+            self._template.expected_handlers = sorted(registered())
             self._template.import_path = [os.path.abspath(entry) for entry in sys.path]
             link = self._launch(self._where.fill_in(self._template, start=self._start_coordinator))
             self._is_leaving = self._was_welcome = False
@@ -208,11 +209,13 @@ class EmbeddedWorker:
             try:
                 # Whoever stopped the workspace's coordinator wants it stopped.
                 options = self._where.fill_in(self._template, start=False)
+                with self._changed:
+                    return (None if self._is_leaving else self._launch(options)), pause_s
             except BuildRunnerError as error:
                 _log.warning("the embedded worker finds no coordinator: %s", error)
-                continue
-            with self._changed:
-                return (None if self._is_leaving else self._launch(options)), pause_s
+            except OSError as error:
+                # No process or memory to be had, a token file that is being replaced: it may pass.
+                _log.warning("the embedded worker cannot be started: %s", error)
 
     # ----------------------------------------------------------------- ending
 

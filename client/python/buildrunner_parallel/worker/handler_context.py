@@ -17,6 +17,11 @@ _LONGEST_MESSAGE = 256
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
+def wire_text(text: str) -> str:
+    """Itself, without the lone surrogates that undecodable file names bring and UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Cancellation:
     """Set once, by a signal handler too; every waiting thread wakes up."""
 
@@ -92,7 +97,7 @@ class HandlerContext:
         """
         if self._report is not None:
             clean = " ".join(message[: 4 * _LONGEST_MESSAGE].split())[:_LONGEST_MESSAGE]
-            self._report(min(100.0, max(0.0, float(percent))), clean)
+            self._report(min(100.0, max(0.0, float(percent))), wire_text(clean))
 
     @property
     def cancelled(self) -> bool:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from buildrunner_parallel.errors import BuildRunnerError
 from buildrunner_parallel.specs import Payload
 
-from .handler_context import HandlerContext
+from .handler_context import HandlerContext, wire_text
 
 OCTETS = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"
@@ -106,6 +106,17 @@ def registered() -> dict[str, Handler]:
     return dict(_registry)
 
 
+def check_expected(expected: Iterable[str], found: Iterable[str]) -> None:
+    """Raises HandlerLoadError when a program has handlers that its modules, loaded elsewhere, have not: tasks
+    for these would wait for ever."""
+    if missing := sorted(set(expected).difference(found)):
+        names = ", ".join(map(repr, missing[:5]))
+        raise HandlerLoadError(
+            f"cannot load handlers: no other process can find {names}; define them at the top of a module, "
+            'not within a function, nor below if __name__ == "__main__":'
+        )
+
+
 def to_result(value: object) -> tuple[bytes | None, str]:
     """Bytes and media type of what a handler returned.
 
@@ -121,7 +132,7 @@ def to_result(value: object) -> tuple[bytes | None, str]:
 
 def _encoded(value: object) -> tuple[bytes, str]:
     if isinstance(value, Payload):
-        return bytes(value.data), value.content_type or OCTETS
+        return bytes(value.data), wire_text(value.content_type or OCTETS)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value), OCTETS
     if isinstance(value, str):
@@ -131,7 +142,11 @@ def _encoded(value: object) -> tuple[bytes, str]:
 
 def describe(error: BaseException) -> str:
     """One line, as the last one of a traceback."""
-    text = " ".join(str(error).split())
+    try:
+        text = wire_text(" ".join(str(error).split()))
+    except Exception as trouble:
+        # an error that cannot say what it is has failed its task all the same
+        text = f"<no text: its __str__ raised {type(trouble).__name__}>"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -15,7 +15,7 @@ class WorkerOptions:
     `unreachable_s` is how long the coordinator may stay away, `drain_s` how long running tasks may take
     after SIGTERM. `commands` False leaves handlers alone. `import_path`, when given, is the sys.path of
     handler hosts, and `pass_environment` has patterns of variables that tasks see of this process's own,
-    beyond those that every task sees.
+    beyond those that every task sees. A worker whose `handler_modules` lack one of `expected_handlers` ends.
     """
 
     coordinator: str
@@ -23,6 +23,7 @@ class WorkerOptions:
     slots: int = 1
     labels: list[str] = field(default_factory=list)
     handler_modules: list[str] = field(default_factory=list)
+    expected_handlers: list[str] = field(default_factory=list)
     session_id: str = ""
     workspace_id: str = ""
     credit: int = 0

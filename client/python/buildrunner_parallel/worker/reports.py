@@ -25,7 +25,8 @@ _OUTCOME_OF_CAUSE = {
 
 def one_line(text: str) -> str:
     """At most 4 KiB of UTF-8 without line breaks."""
-    return " ".join(text.split()).encode()[:_ERROR_LIMIT_BYTES].decode("utf-8", "ignore")
+    data = " ".join(text.split()).encode("utf-8", "backslashreplace")
+    return data[:_ERROR_LIMIT_BYTES].decode("utf-8", "ignore")
 
 
 def ended(attempt: Attempt, how: Ended) -> worker_service_pb2.TaskReport:

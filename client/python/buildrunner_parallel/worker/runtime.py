@@ -24,7 +24,7 @@ from buildrunner_parallel.v1 import types_pb2, worker_service_pb2, worker_servic
 from . import output_spool
 from .attempt_book import AttemptBook
 from .credit import CreditGauge
-from .handlers import HandlerLoadError
+from .handlers import HandlerLoadError, check_expected
 from .lease import Lease
 from .options import WorkerOptions
 from .outgoing import Outgoing
@@ -103,6 +103,7 @@ class WorkerRuntime:
         self._workshop.book = self._book
         try:
             self._handlers = await self._workshop.handler_names()
+            check_expected(self._options.expected_handlers, self._handlers)
             await self._serve()
         except HandlerLoadError as error:
             self._fail(FAILED, str(error))

@@ -14,6 +14,8 @@ MAX_TEXT_BYTES = 4096
 MAX_METADATA_BYTES = 64 << 10
 MAX_PAGE = 1000
 
+_LATEST_US = 253_370_764_800_000_000
+"""The first microsecond of the year 9999."""
 _WORD = (1 << 64) - 1
 _ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -24,10 +26,11 @@ def invalid(message: str, **details: str) -> Refusal:
 
 
 def timestamp(at_us: int) -> Timestamp | None:
-    """None for 0, which stands for "not yet"."""
+    """None for 0, which stands for "not yet". Never before 1970 nor behind the year 9998, where the calendars
+    of clients end: some of these times are what a worker said."""
     if not at_us:
         return None
-    seconds, rest_us = divmod(at_us, 1_000_000)
+    seconds, rest_us = divmod(min(max(at_us, 1), _LATEST_US), 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest_us * 1000)
 
 

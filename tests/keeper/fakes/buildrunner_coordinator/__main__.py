@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,8 @@ def serve(data: Path) -> int:
         print("another coordinator holds this state", file=sys.stderr)
         return 3
     note(data, "starts", pid=os.getpid())
+    if (data / "loads").exists():
+        time.sleep(float((data / "loads").read_text()))
     socket = data / "c.sock"
     socket.unlink(missing_ok=True)
     server = grpc.server(ThreadPoolExecutor(8))
