@@ -148,7 +148,8 @@ def main() -> int:
         note(data, "starts", pid=os.getpid())
         print(told["say"], file=sys.stderr)
         return int(told["exit"])
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    # Not in the handler itself: it may come while this thread holds the lock of the event that it waits for.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=over.set).start())
     return serve(data)
 
 
