@@ -24,9 +24,8 @@ from .feed import WatchEvent
 from .futures import AsyncTaskFuture
 from .item_source import ItemSource
 from .map_window import BATCH_SIZE, WINDOW, MapWindow
-from .records import Session
-from .session_book import SessionBook
-from .session_opening import CANCELS_AT_A_TIME, Opening, cancel, not_entered, reason_for, seal
+from .session_book import OpenedSession, SessionBook
+from .session_opening import CANCELS_AT_A_TIME, Opening, cancel, reason_for, seal
 from .specs import TaskSpec
 from .task_results import TaskResult
 from .task_templates import TaskOptions, Template, WorkOptions, task_maker, task_of
@@ -40,7 +39,7 @@ _SUBMIT_TASKS = 1000
 _MOST_EVENTS = 64
 
 
-class AsyncLiveSession:
+class AsyncLiveSession(OpenedSession):
     """Made by `AsyncClient.session`, to be used in an `async with` statement."""
 
     def __init__(self, client: AsyncClient, opening: Opening) -> None:
@@ -49,7 +48,6 @@ class AsyncLiveSession:
         self._opening = opening
         self._changed = asyncio.Event()
         self._left = False
-        self._opened: SessionBook | None = None
 
     # ---------------------------------------------------------------- beginning and end
 
@@ -90,21 +88,6 @@ class AsyncLiveSession:
         except BuildRunnerError as trouble:
             # What went wrong in the block matters more.
             error.add_note(f"session {self.session_id} could not be cancelled: {trouble}")
-
-    @property
-    def _book(self) -> SessionBook:
-        if self._opened is None:
-            raise not_entered()
-        return self._opened
-
-    @property
-    def session_id(self) -> str:
-        return self._book.session.session_id
-
-    @property
-    def record(self) -> Session:
-        """The session as it was last heard of; after the block as it ended."""
-        return self._book.session
 
     # ------------------------------------------------------------------------ tasks in
 

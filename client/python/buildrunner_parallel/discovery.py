@@ -16,6 +16,7 @@ from .errors import AuthenticationError, InvalidRequestError, NoStateError, Unre
 from .workspace import Workspace, find_workspace
 
 COORDINATOR_FILE = "coordinator.json"
+COORDINATOR_LOCK = "coordinator.lock"
 TOKEN_FILE = "token"
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from .calls import Scope
-from .errors import BuildRunnerError
+from .errors import BuildRunnerError, WrongStateError
 from .map_window import MapWindow
 from .records import Session
 from .specs import TaskSpec
@@ -114,3 +114,27 @@ def _put(window: MapWindow, place: int, live: dict[str, None], result: TaskResul
 
 def _ignore(_error: BuildRunnerError) -> None:
     """A map looks at the session's failure by itself."""
+
+
+class OpenedSession:
+    """What a session block of either kind can say of its session once it was entered."""
+
+    _opened: SessionBook | None = None
+
+    @property
+    def _book(self) -> SessionBook:
+        if self._opened is None:
+            raise WrongStateError(
+                "the session begins with its block: `with client.session(...) as session:`, or `async with`",
+                reason="NOT_ENTERED",
+            )
+        return self._opened
+
+    @property
+    def session_id(self) -> str:
+        return self._book.session.session_id
+
+    @property
+    def record(self) -> Session:
+        """The session as it was last heard of; after the block as it ended."""
+        return self._book.session

@@ -104,14 +104,6 @@ def _check_open(session: Session) -> None:
         )
 
 
-def not_entered() -> WrongStateError:
-    """For whoever uses a session outside its block."""
-    return WrongStateError(
-        "the session begins with its block: `with client.session(...) as session:`, or `async with`",
-        reason="NOT_ENTERED",
-    )
-
-
 def seal(scope: Scope, session_id: str) -> Steps[None]:
     """No more tasks will come, so that the session can end."""
     try:

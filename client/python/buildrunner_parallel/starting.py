@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .detached import python_module, start_detached
-from .discovery import Health, Target, local_target, probe, read_coordinator_file
+from .discovery import COORDINATOR_LOCK, Health, Target, local_target, probe, read_coordinator_file
 from .errors import CoordinatorStartError
 from .flocks import FileLock, is_held
 from .text import output_line
@@ -26,7 +26,6 @@ LOADING_TIMEOUT_S = 600.0
 KEEPER_FILE = "keeper.json"
 KEEPER_LOCK = "keeper.lock"
 KEEPER_LOG = "keeper.log"
-COORDINATOR_LOCK = "coordinator.lock"
 COORDINATOR_OUTPUT = "coordinator.out"
 
 _MIN_FREE_BYTES = 5 * 1024 * 1024
@@ -64,9 +63,8 @@ def start_local(workspace: Workspace, timeout_s: float = START_TIMEOUT_S) -> Tar
 
 def answering_target(state_dir: Path, *, serving: bool = False) -> Target | None:
     """The state directory's coordinator if it answers; with `serving` only when it is ready for work."""
-    process_id = read_coordinator_file(state_dir).get("pid")
     target = local_target(state_dir)
-    if target is None or not isinstance(process_id, int) or not _exists(process_id):
+    if target is None or not _has_announced_itself(state_dir):
         return None
     health = probe(target)
     if health == Health.UNREACHABLE or (serving and health != Health.SERVING):
@@ -74,7 +72,11 @@ def answering_target(state_dir: Path, *, serving: bool = False) -> Target | None
     return target
 
 
-def _exists(process_id: int) -> bool:
+def _has_announced_itself(state_dir: Path) -> bool:
+    """A coordinator that is there has said where it is."""
+    process_id = read_coordinator_file(state_dir).get("pid")
+    if not isinstance(process_id, int):
+        return False
     # A coordinator in another pid namespace is not seen; it would be another machine's to start.
     return Path(f"/proc/{process_id}").exists() if Path("/proc/self").exists() else True
 
@@ -101,7 +103,9 @@ def launch_keeper(state_dir: Path) -> subprocess.Popen[bytes]:
 def _launch_and_wait(state_dir: Path, deadline_s: float, timeout_s: float) -> Target:
     keeper: subprocess.Popen[bytes] | None = None
     launch_at_s = 0.0
-    while time.monotonic() < deadline_s + (LOADING_TIMEOUT_S if _is_loading(state_dir) else 0.0):
+    while (late_s := time.monotonic() - deadline_s) < 0 or (
+        late_s < LOADING_TIMEOUT_S and _is_loading(state_dir)
+    ):
         target = answering_target(state_dir, serving=True)
         if target is not None:
             return target
@@ -121,9 +125,7 @@ def _launch_and_wait(state_dir: Path, deadline_s: float, timeout_s: float) -> Ta
 
 def _is_loading(state_dir: Path) -> bool:
     """A coordinator has the state directory to itself, and has not said yet where it is."""
-    process_id = read_coordinator_file(state_dir).get("pid")
-    has_told = isinstance(process_id, int) and _exists(process_id)
-    return not has_told and is_held(state_dir / COORDINATOR_LOCK)
+    return not _has_announced_itself(state_dir) and is_held(state_dir / COORDINATOR_LOCK)
 
 
 def _why_it_failed(state_dir: Path, code: int) -> str:

@@ -16,17 +16,17 @@ _MAKERS: dict[str, Callable[[Plain], Any]] = {
     **{table.name: table.make for table in TABLES},
     "ended": partial(tuple.__new__, EndedTask),
 }
-_ALIKE = {
-    "specs": ("session_id", "traits_json", "needs_json", "files_json"),
-    "tasks": ("session_id", "status", "avoid_json", "worker_id", "host"),
-    "ended": ("session_id", "status"),
+_ALIKE: dict[str, list[int]] = {
+    name: [row_type._fields.index(column) for column in columns]
+    for name, row_type, columns in (
+        ("specs", SpecRow, ("session_id", "traits_json", "needs_json", "files_json")),
+        ("tasks", TaskRow, ("session_id", "status", "avoid_json", "worker_id", "host")),
+        ("ended", EndedTask, ("session_id", "status")),
+    )
 }
-"""Columns in which a million rows have few different texts, which are kept once."""
+"""Where the columns stand in which a million rows have few different texts, which are kept once."""
 _LONGEST = 200
 """Characters of a text that is worth a look whether it is there already."""
-
-
-_COLUMNS = {"specs": SpecRow._fields, "tasks": TaskRow._fields, "ended": EndedTask._fields}
 
 
 class SnapshotBuilder:
@@ -43,7 +43,7 @@ class SnapshotBuilder:
             self._snapshot.output_bytes.update(rows)
             return
         if name in _ALIKE:
-            rows = self._shared(rows, [_COLUMNS[name].index(column) for column in _ALIKE[name]])
+            rows = self._shared(rows, _ALIKE[name])
         getattr(self._snapshot, name).extend(map(_MAKERS[name], rows))
 
     def _shared(self, rows: list[Plain], columns: list[int]) -> list[Plain]:

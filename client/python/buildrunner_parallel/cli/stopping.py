@@ -49,7 +49,9 @@ def _await_end(workspace: Workspace | None, address: str, deadline_s: float | No
 
 def _local_ended(workspace: Workspace) -> bool:
     """Whether neither the coordinator nor its keeper holds its lock any more."""
+    from buildrunner_parallel.discovery import COORDINATOR_LOCK
     from buildrunner_parallel.flocks import is_held
+    from buildrunner_parallel.starting import KEEPER_LOCK
 
-    locks = (workspace.state_dir / name for name in ("coordinator.lock", "keeper.lock"))
+    locks = (workspace.state_dir / name for name in (COORDINATOR_LOCK, KEEPER_LOCK))
     return not any(lock.exists() and is_held(lock) for lock in locks)

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 from ..detached import python_module, start_detached
-from ..discovery import COORDINATOR_FILE, read_coordinator_file
+from ..discovery import COORDINATOR_FILE, COORDINATOR_LOCK, read_coordinator_file
 from ..flocks import is_held
 from ..starting import COORDINATOR_OUTPUT
 from ..text import output_line
 from .plan import CoordinatorEnd, CoordinatorHistory, Decision, Step
 from .processes import WatchedProcess, start_ticks
 
-COORDINATOR_LOCK = "coordinator.lock"
 _log = logging.getLogger(__name__)
 
 

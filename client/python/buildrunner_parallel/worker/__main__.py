@@ -69,7 +69,9 @@ def _options(arguments: argparse.Namespace) -> WorkerOptions:
 
 
 def _lock_file_in(state_directory: str) -> str:
-    return str(Path(state_directory) / "coordinator.lock") if state_directory else ""
+    from ..discovery import COORDINATOR_LOCK
+
+    return str(Path(state_directory) / COORDINATOR_LOCK) if state_directory else ""
 
 
 def run_worker(options: WorkerOptions) -> int:

@@ -9,31 +9,19 @@ import contextlib
 import dataclasses
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 from . import embedded_messages as say
 from .framing import READ_SIZE_BYTES, Decoder, Message, encode
 from .options import WorkerOptions
-from .supervisor_client import child_environment
+from .supervisor_client import start_companion
 
 
 class EmbeddedLink:
     """One process, in a session of its own: what a terminal sends to the program does not reach it."""
 
     def __init__(self, options: WorkerOptions) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "buildrunner_parallel.worker.embedded_process"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=child_environment(dict(os.environ)),
-                start_new_session=True,
-            )
-        self._connection = ours
+        self._process, self._connection = start_companion("buildrunner_parallel.worker.embedded_process")
         self._send((say.CONFIGURE, dataclasses.asdict(options), os.getpid()))
 
     @property

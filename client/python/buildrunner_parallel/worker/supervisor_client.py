@@ -28,21 +28,27 @@ def child_environment(env: dict[str, str]) -> dict[str, str]:
     return env | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
+def start_companion(module: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Runs `module` in a session of its own, and our end of the socket that is its standard input: what a
+    terminal sends to us does not reach it. Raises OSError."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            env=child_environment(dict(os.environ)),
+            start_new_session=True,
+        )
+    return process, ours
+
+
 class SupervisorClient:
     """One supervisor process. Use from one thread."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "buildrunner_parallel.worker.supervisor"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=child_environment(dict(os.environ)),
-                start_new_session=True,
-            )
-        ours.setblocking(False)
-        self._connection = ours
+        self.process, self._connection = start_companion("buildrunner_parallel.worker.supervisor")
+        self._connection.setblocking(False)
         self._decoder = Decoder()
         self._outgoing = bytearray()
 

@@ -22,7 +22,7 @@ class Whereabouts(NamedTuple):
         """A copy of `options` that leads to the coordinator as it is to be found now, started if `start`
         allows that. Raises what Client.connect and Client.get_session raise."""
         from buildrunner_parallel.client import Client
-        from buildrunner_parallel.discovery import explicit_address, locate
+        from buildrunner_parallel.discovery import COORDINATOR_LOCK, explicit_address, locate
 
         given = (self.coordinator, self.token, self.token_file)
         with Client.connect(
@@ -37,5 +37,5 @@ class Whereabouts(NamedTuple):
             coordinator=target.address,
             token=target.token,
             session_id=session_id,
-            lock_file=str(workspace.state_dir / "coordinator.lock") if is_local and workspace else "",
+            lock_file=str(workspace.state_dir / COORDINATOR_LOCK) if is_local and workspace else "",
         )
