@@ -23,7 +23,7 @@ class Stage:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.now = Time(1_000 * SECOND, 5_000 * SECOND)
-        meta = MetaRow("store", "workspace", 7, 0, 0, 100, 1, 1)
+        meta = MetaRow("store", "workspace", 7, 0, 0, 100, 1, 1, 1, 0)
         self.settings = settings or Settings()
         self.core = Core.load(Snapshot(meta), self.settings, self.now)
         self.sent: list[tuple[str, Send]] = []

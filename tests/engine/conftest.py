@@ -36,7 +36,7 @@ class FakeCore:
     called at once; anything else is answered with itself and changes nothing."""
 
     def __init__(self) -> None:
-        self.meta = MetaRow("store", "workspace", 7, 0, 0, 1, 1, 1)
+        self.meta = MetaRow("store", "workspace", 7, 0, 0, 1, 1, 1, 1, 0)
         settings = Settings()
         self.requests = RequestLog(settings.request_ttl_ms * 1000, settings.requests_per_client)
         self.revision = 0

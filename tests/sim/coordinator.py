@@ -119,7 +119,7 @@ class Coordinator:
     def __init__(self, world: World) -> None:
         self.world = world
         self.rows = MemoryRows()
-        self.rows.meta = MetaRow("store", WORKSPACE, 1, 0, 0, 1, 1, 1)
+        self.rows.meta = MetaRow("store", WORKSPACE, 1, 0, 0, 1, 1, 1, 1, 0)
         self.records = Records(self.rows, world.settings.crash_limit)
         self.watching = Watching()
         self.boot = 0

@@ -229,12 +229,13 @@ def _row(
     if report is None:
         return AttemptRow(
             *head, outcome.value, None, 0, error, "", None, 0, 0, 0, a.assigned_at_us, a.started_at_us,
-            now.wall_us, a.output_bytes, a.output_dropped_bytes, "[]", "[]",
+            now.wall_us, a.output_bytes, a.output_dropped_bytes, "[]", "[]", 0, 0,
+            "", "", 0,
         )  # fmt: skip
     r = report
     return AttemptRow(
         *head, outcome.value, r.exit_code, r.signal, error or r.error, r.result_type, r.result, r.user_cpu_us,
         r.system_cpu_us, r.max_rss_bytes, a.assigned_at_us, a.started_at_us, r.ended_at_us or now.wall_us,
         r.output_bytes, max(a.output_dropped_bytes, r.output_dropped_bytes),
-        texts_json(r.modified_files), "[]",
+        texts_json(r.modified_files), "[]", 0, 0, "", "", 0,
     )  # fmt: skip

@@ -100,6 +100,10 @@ class TaskRow(NamedTuple):
     started_revision: int
     given_back: int
     """How often in all a worker gave it back before it started."""
+    ticket: int
+    """Its place in the order of those who wait for path locks; 0: it has none."""
+    waits_since_us: int
+    """Core time at which it got that place."""
     revision: int
 
 
@@ -137,6 +141,91 @@ class AttemptRow(NamedTuple):
     output_dropped_bytes: int
     modified_files_json: str
     warnings_json: str
+    patch_bytes: int
+    """Size of its patch in PatchRow; 0 if there is none."""
+    patch_dropped_bytes: int
+    branch: str
+    """With a worktree of its own: the branch that has what it did."""
+    commit_id: str
+    merged: int
+
+
+class PatchRow(NamedTuple):
+    """What an audited attempt changed. Written once, with its AttemptRow."""
+
+    session_id: str
+    task_id: str
+    number: int
+    patch: bytes
+
+
+class GrantRow(NamedTuple):
+    """Paths that were taken by hand or by a program, not by the scheduler."""
+
+    grant_id: str
+    session_id: str
+    attempt_id: str
+    """The live attempt on whose behalf; empty otherwise."""
+    root_id: str
+    """On whose account: the session, the attempt, or the outermost grant with a lease."""
+    fence: int
+    files_json: str
+    acquired_at_us: int
+    acquired_us: int
+    lease_ms: int
+    """0: until it is released, or its session ends."""
+    host: str
+    until_us: int
+    """Core time at which a lapsed one is free; 0 while it is held."""
+    suspended: int
+    """Given up for the time of a pause, or until its failed session is retried."""
+    client_id: str
+    request_id: str
+    digest: bytes
+    revision: int
+
+
+class LockRequestRow(NamedTuple):
+    """Somebody who waits for paths by hand or program: the place in the order outlives a restart."""
+
+    waiter_id: str
+    session_id: str
+    attempt_id: str
+    root_id: str
+    """As in GrantRow; empty: a grant with a lease of its own."""
+    files_json: str
+    ticket: int
+    since_at_us: int
+    since_us: int
+    deadline_us: int
+    """Core time; 0: waits without an end."""
+    lease_ms: int
+    host: str
+    client_id: str
+    request_id: str
+    digest: bytes
+    revision: int
+
+
+class LockTimeRow(NamedTuple):
+    """A wait for a path that is over, or a hold of one that others waited for. Written once."""
+
+    revision: int
+    number: int
+    """1, 2, ... within its revision."""
+    us: int
+    at_us: int
+    kind: str
+    """"wait", "given_up" (a wait that ended without the lock) or "hold"."""
+    path: str
+    session_id: str
+    task_id: str
+    """Empty when it was not for a task."""
+    attempt_id: str
+    grant_id: str
+    host: str
+    span_us: int
+    """How long it waited, or held."""
 
 
 class OutputRow(NamedTuple):
@@ -246,6 +335,10 @@ class MetaRow(NamedTuple):
     next_fence: int
     next_index: int
     next_order: int
+    next_ticket: int
+    """Of the order of those who wait for path locks."""
+    folds_case: int
+    """A checkout of the workspace ignores case: paths are compared without it, for ever."""
 
 
 @dataclass(slots=True)
@@ -254,8 +347,10 @@ class Changes:
 
     Keys: session_id; (session_id, task_id) for specs and tasks; (session_id, task_id, number) for
     attempts; that and offset for outputs; (revision, number) for events; worker_id; (session_id, host)
-    for pools; attempt_id for lapses; (client_id, request_id) for requests. Removing a session removes its
-    specs, tasks, attempts, outputs, events, pools and lapses. An entry (us,) of `removed_events` removes
+    for pools; attempt_id for lapses; (client_id, request_id) for requests; (session_id, task_id, number) for
+    patches; grant_id for grants; waiter_id for lock_requests; (revision, number) for lock_times. Removing a
+    session removes its specs, tasks, attempts, outputs, events, pools, lapses, patches, grants, lock_requests
+    and lock_times. An entry (us,) of `removed_events` removes
     the events of workers alone from before that core time.
     """
 
@@ -279,6 +374,12 @@ class Changes:
     removed_lapses: list[str] = field(default_factory=list)
     removed_requests: list[tuple[str, str]] = field(default_factory=list)
     removed_events: list[tuple[int]] = field(default_factory=list)
+    patches: list[PatchRow] = field(default_factory=list)
+    grants: list[GrantRow] = field(default_factory=list)
+    lock_requests: list[LockRequestRow] = field(default_factory=list)
+    lock_times: list[LockTimeRow] = field(default_factory=list)
+    removed_grants: list[str] = field(default_factory=list)
+    removed_lock_requests: list[str] = field(default_factory=list)
 
 
 class EndedTask(NamedTuple):
@@ -308,3 +409,5 @@ class Snapshot:
     lapses: list[LapseRow] = field(default_factory=list)
     requests: list[RequestRow] = field(default_factory=list)
     output_bytes: dict[str, int] = field(default_factory=dict)
+    grants: list[GrantRow] = field(default_factory=list)
+    lock_requests: list[LockRequestRow] = field(default_factory=list)

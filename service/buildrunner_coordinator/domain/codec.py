@@ -6,7 +6,9 @@ import json
 from functools import lru_cache
 
 from buildrunner_coordinator.domain.changes import (
+    GrantRow,
     LapseRow,
+    LockRequestRow,
     PoolRow,
     SessionRow,
     SpecRow,
@@ -17,10 +19,12 @@ from buildrunner_coordinator.domain.model import (
     Attempt,
     Driver,
     FailureAction,
+    Grant,
     Kinds,
     Lapse,
     LockKind,
     LockMode,
+    LockRequest,
     Outcome,
     PathRequest,
     Pool,
@@ -120,7 +124,7 @@ def task_row(t: Task) -> TaskRow:
         t.session_id, t.task_id, t.index, t.status._value_, t.attempts, t.failures, t.crashes, t.run,
         t.not_before_us, texts_json(t.avoid), t.started_at_us, t.ended_at_us, t.worker_id, t.pid, t.fence,
         t.outcome._value_ if t.outcome else "", t.exit_code, t.error, t.reason, *live, t.given_back,
-        t.revision,
+        t.ticket, t.waits_since_us, t.revision,
     )  # fmt: skip
 
 
@@ -133,7 +137,7 @@ def task_of(spec: SpecRow, row: TaskRow, output_bytes: int = 0) -> Task:
         spec.number, spec.submitted_revision, row.given_back, row.started_at_us, row.ended_at_us,
         row.worker_id, row.pid, row.fence,
         Outcome(row.outcome) if row.outcome else None, row.exit_code, row.error, row.reason,
-        revision=row.revision,
+        ticket=row.ticket, waits_since_us=row.waits_since_us, revision=row.revision,
     )  # fmt: skip
     if row.attempt_id:
         task.attempt = Attempt(
@@ -186,3 +190,38 @@ def lapse_row(one: Lapse) -> LapseRow:
 def lapse_of(row: LapseRow) -> Lapse:
     return Lapse(row.attempt_id, row.session_id, row.task_id, row.worker_id, row.host, row.fence,
                  row.acquired_at_us, row.until_us, files_of(row.files_json))  # fmt: skip
+
+
+# ---------------------------------------------------------- locks by hand
+
+
+def grant_row(g: Grant) -> GrantRow:
+    return GrantRow(
+        g.grant_id, g.session_id, g.attempt_id, g.root_id, g.fence, files_json(g.files), g.acquired_at_us,
+        g.acquired_us, g.lease_ms, g.host, g.until_us, int(g.suspended), g.client_id, g.request_id, g.digest,
+        g.revision,
+    )  # fmt: skip
+
+
+def grant_of(row: GrantRow) -> Grant:
+    return Grant(
+        row.grant_id, row.session_id, row.attempt_id, row.root_id, row.fence, files_of(row.files_json),
+        row.acquired_at_us, row.acquired_us, row.lease_ms, row.host, row.until_us, bool(row.suspended),
+        row.client_id, row.request_id, row.digest, row.revision,
+    )  # fmt: skip
+
+
+def lock_request_row(r: LockRequest) -> LockRequestRow:
+    return LockRequestRow(
+        r.waiter_id, r.session_id, r.attempt_id, r.root_id, files_json(r.files), r.ticket, r.since_at_us,
+        r.since_us, r.deadline_us, r.lease_ms, r.host, r.client_id, r.request_id, r.digest, r.revision,
+    )  # fmt: skip
+
+
+def lock_request_of(row: LockRequestRow) -> LockRequest:
+    """Nobody has asked for its answer yet: not attached."""
+    return LockRequest(
+        row.waiter_id, row.session_id, row.attempt_id, row.root_id, files_of(row.files_json), row.ticket,
+        row.since_at_us, row.since_us, row.deadline_us, row.lease_ms, row.host, row.client_id, row.request_id,
+        row.digest, row.revision, attached=False,
+    )  # fmt: skip

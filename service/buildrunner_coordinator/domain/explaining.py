@@ -139,7 +139,7 @@ class Explainer:
 
 def taken_paths(core: State, files: tuple[PathRequest, ...]) -> Wait | None:
     """What a request for these paths would have to wait for if it came now."""
-    blockers = core.locks.blockers(files, core.queue.waiters.next_ticket)
+    blockers = core.locks.blockers(files, core.next_ticket)
     if not blockers:
         return None
     paths = tuple(dict.fromkeys(one.request.path for one in blockers))

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from buildrunner_coordinator.domain.changes import AttemptRow, EventRow, OutputRow, OutputTrim
-from buildrunner_coordinator.domain.model import Lapse, Pool, Session, Task, Worker
+from buildrunner_coordinator.domain.changes import (
+    AttemptRow,
+    EventRow,
+    LockTimeRow,
+    OutputRow,
+    OutputTrim,
+    PatchRow,
+)
+from buildrunner_coordinator.domain.model import Grant, Lapse, LockRequest, Pool, Session, Task, Worker
 from buildrunner_coordinator.domain.replies import LockView, Send
 
 
@@ -26,6 +33,12 @@ class Journal:
     workers: dict[str, Worker] = field(default_factory=dict)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     lapses: dict[str, Lapse] = field(default_factory=dict)
+    patches: list[PatchRow] = field(default_factory=list)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    lock_requests: dict[str, LockRequest] = field(default_factory=dict)
+    lock_times: list[LockTimeRow] = field(default_factory=list)
+    removed_grants: list[str] = field(default_factory=list)
+    removed_lock_requests: list[str] = field(default_factory=list)
     locks: list[LockView] = field(default_factory=list)
     removed_sessions: list[str] = field(default_factory=list)
     removed_workers: list[str] = field(default_factory=list)
@@ -44,4 +57,6 @@ class Journal:
             self.tasks or self.sessions or self.workers or self.attempts or self.outputs or self.specs
             or self.pools or self.lapses or self.removed_sessions or self.removed_workers
             or self.removed_pools or self.removed_lapses or self.watched_tasks or self.events
+            or self.patches or self.grants or self.lock_requests or self.lock_times or self.removed_grants
+            or self.removed_lock_requests
         )  # fmt: skip

@@ -243,9 +243,11 @@ class Task:
     progress_message: str = ""
     waits_for: tuple[str, ...] = ()
     """While it waits for path locks: the held paths that are in its way."""
+    ticket: int = 0
+    """Its place in the order of those who wait for path locks. Kept while it stands aside; see waiting.py."""
     waits_since_us: int = 0
     waits_on: tuple[str, ...] = ()
-    """The attempt ids that hold them."""
+    """The owners in the lock table who hold them, or asked for them before."""
     needs_left: int = 0
     """How many of its needs have not succeeded yet."""
     revision: int = 0
@@ -326,6 +328,56 @@ class Lapse:
     acquired_at_us: int
     until_us: int
     files: tuple[PathRequest, ...] = ()
+
+
+@dataclass(slots=True)
+class Grant:
+    """Paths taken by hand or by a program; see `grants.py`. As GrantRow, with what is known in memory only."""
+
+    grant_id: str
+    session_id: str
+    attempt_id: str
+    root_id: str
+    fence: int
+    files: tuple[PathRequest, ...]
+    acquired_at_us: int
+    acquired_us: int
+    lease_ms: int = 0
+    host: str = ""
+    until_us: int = 0
+    suspended: bool = False
+    client_id: str = ""
+    request_id: str = ""
+    digest: bytes = b""
+    revision: int = 0
+    # In memory only:
+    lease_until_us: int = 0
+
+
+@dataclass(slots=True)
+class LockRequest:
+    """Somebody who waits for paths by hand or by a program; as LockRequestRow."""
+
+    waiter_id: str
+    session_id: str
+    attempt_id: str
+    root_id: str
+    files: tuple[PathRequest, ...]
+    ticket: int
+    since_at_us: int
+    since_us: int
+    deadline_us: int = 0
+    lease_ms: int = 0
+    host: str = ""
+    client_id: str = ""
+    request_id: str = ""
+    digest: bytes = b""
+    revision: int = 0
+    # In memory only:
+    attached: bool = True
+    """False behind a restart, until it asks again: nobody is granted what nobody would hear of."""
+    waits_for: tuple[str, ...] = ()
+    """Paths, of those asked for, that were taken when it was last looked at."""
 
 
 class Settings(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 
-from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import Task, Traits
 
 Lane = list[tuple[int, int, Task]]
@@ -15,7 +14,6 @@ class Waiters:
     """Which tasks wait for locks, behind whom, in which order."""
 
     def __init__(self) -> None:
-        self.next_ticket = HELD + 1
         self.behind: dict[tuple[str, str], str] = {}
         """Parked tasks, and the owner in the lock table that each is parked behind."""
         self.parked: dict[str, dict[tuple[str, str], None]] = {}

@@ -7,6 +7,10 @@ hands it to the caller.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from buildrunner_coordinator.domain.replies import LockConflict
 
 
 class Reason(StrEnum):
@@ -28,20 +32,28 @@ class Reason(StrEnum):
     DRAINING = "DRAINING"
     STALE = "STALE"
     LOCK_CONFLICT = "LOCK_CONFLICT"
+    DEADLOCK = "DEADLOCK"
+    LOCK_NOT_FOUND = "LOCK_NOT_FOUND"
+    LOCK_NOT_HELD = "LOCK_NOT_HELD"
+    NO_PATCH = "NO_PATCH"
     UNSUPPORTED = "UNSUPPORTED"
 
 
 class Refusal(Exception):
     """A command that was understood and not carried out.
 
-    `message` says what was wrong and what to do next; `details` are names for programs.
+    `message` says what was wrong and what to do next; `details` are names for programs, `conflicts` who is in
+    the way when it is about path locks.
     """
 
-    def __init__(self, reason: Reason, message: str, **details: str) -> None:
+    def __init__(
+        self, reason: Reason, message: str, *, conflicts: tuple[LockConflict, ...] = (), **details: str
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.details = details
+        self.conflicts = conflicts
 
     def __repr__(self) -> str:
         return f"Refusal({self.reason}, {self.message!r})"

@@ -104,6 +104,7 @@ class Holder(NamedTuple):
     attempt_id: str
     worker_id: str
     host: str
+    grant_id: str = ""
 
 
 class LockView(NamedTuple):
@@ -116,6 +117,40 @@ class LockView(NamedTuple):
     acquired_at_us: int
     freed_us: int
     """Core time at which a lapsed one is freed; 0 otherwise."""
+    lease_us: int = 0
+    """Core time at which its lease ends unless it is renewed; 0: it has none."""
+
+
+class LockConflict(NamedTuple):
+    """One reason for a refusal."""
+
+    asked: PathRequest
+    held: PathRequest
+    lock_id: str
+    """Empty for a waiter."""
+    holder: Holder
+    held_us: int
+    """How long it has been held, or waited for."""
+    position: int
+    """0 for a holder; n for the nth waiter ahead."""
+    silent_us: int
+    """Of a session's own grant: how long ago somebody last drove the session."""
+
+
+class Acquired(NamedTuple):
+    grant_id: str
+    fence: int
+    locks: tuple[LockView, ...]
+    """One for each path asked for, in that order."""
+    lease_ms: int
+    waited_us: int = 0
+
+
+class Queued(NamedTuple):
+    """It waits; the answer (Acquired, or a Refusal) is sent to `waiter_id` once there is one."""
+
+    waiter_id: str
+    position: int
 
 
 class WaiterView(NamedTuple):
@@ -123,7 +158,9 @@ class WaiterView(NamedTuple):
     files: tuple[PathRequest, ...]
     waited_us: int
     position: int
-    blocked_by: tuple[str, ...]
+    """1 is first."""
+    conflicts: tuple[LockConflict, ...]
+    """What is in its way now; empty: only a place to run at is missing."""
 
 
 class LockPage(NamedTuple):

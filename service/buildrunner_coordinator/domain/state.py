@@ -9,7 +9,9 @@ from buildrunner_coordinator.domain.changes import MetaRow
 from buildrunner_coordinator.domain.journal import Journal
 from buildrunner_coordinator.domain.locks import LockTable
 from buildrunner_coordinator.domain.model import (
+    Grant,
     Lapse,
+    LockRequest,
     Pool,
     Session,
     Settings,
@@ -39,6 +41,8 @@ class State:
         self.next_fence = meta.next_fence
         self.next_index = meta.next_index
         self.next_order = meta.next_order
+        self.next_ticket = meta.next_ticket
+        self.folds_case = bool(meta.folds_case)
         self.sessions: dict[str, Session] = {}
         self.tasks: dict[str, dict[str, Task]] = {}
         """Tasks that are not over, by session and id."""
@@ -51,6 +55,10 @@ class State:
         self.workers: dict[str, Worker] = {}
         self.pools: dict[tuple[str, str], Pool] = {}
         self.lapses: dict[str, Lapse] = {}
+        self.grants: dict[str, Grant] = {}
+        """Paths taken by hand or by a program, those that lapsed or were given up for a time among them."""
+        self.requesters: dict[str, LockRequest] = {}
+        """Those who wait for such, by waiter id."""
         self.locks = LockTable()
         self.queue = Queue()
         self.timers = Timers()
@@ -63,7 +71,8 @@ class State:
     @property
     def meta(self) -> MetaRow:
         return MetaRow(self.store_id, self.workspace_id, self.epoch, self.revision, self.last_us,
-                       self.next_fence, self.next_index, self.next_order)  # fmt: skip
+                       self.next_fence, self.next_index, self.next_order, self.next_ticket,
+                       int(self.folds_case))  # fmt: skip
 
     def touch(self, session: Session) -> None:
         """The session has changed."""

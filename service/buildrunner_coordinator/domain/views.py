@@ -42,7 +42,8 @@ def worker_view(worker: Worker) -> WorkerView:
 
 def rows(core: State, journal: Journal, revision: int) -> Changes:
     """What the journal notes, as rows. Stamps the revision on everything that changed."""
-    for group in (journal.sessions, journal.tasks, journal.workers, journal.pools):
+    for group in (journal.sessions, journal.tasks, journal.workers, journal.pools, journal.grants,
+                  journal.lock_requests):  # fmt: skip
         for entity in group.values():
             entity.revision = revision
     removed = set(journal.removed_sessions)
@@ -58,6 +59,16 @@ def rows(core: State, journal: Journal, revision: int) -> Changes:
         workers=[codec.worker_row(one) for one in journal.workers.values()],
         pools=[codec.pool_row(pool) for key, pool in journal.pools.items() if key in core.pools],
         lapses=[codec.lapse_row(one) for one in journal.lapses.values()],
+        patches=[one for one in journal.patches if one.session_id not in removed],
+        grants=[codec.grant_row(one) for key, one in journal.grants.items() if key in core.grants],
+        lock_requests=[
+            codec.lock_request_row(one)
+            for key, one in journal.lock_requests.items()
+            if key in core.requesters
+        ],
+        lock_times=[one for one in journal.lock_times if one.session_id not in removed],
+        removed_grants=journal.removed_grants,
+        removed_lock_requests=journal.removed_lock_requests,
         removed_sessions=journal.removed_sessions,
         removed_workers=journal.removed_workers,
         removed_pools=[key for key in journal.removed_pools if key not in core.pools],
@@ -106,6 +117,8 @@ def snapshot(core: State) -> Snapshot:
         pools=sorted(codec.pool_row(one) for one in core.pools.values()),
         lapses=sorted(codec.lapse_row(one) for one in core.lapses.values()),
         requests=core.requests.rows(),
+        grants=sorted(codec.grant_row(one) for one in core.grants.values()),
+        lock_requests=sorted(codec.lock_request_row(one) for one in core.requesters.values()),
         output_bytes={
             attempt_id: task.attempt.output_bytes
             for attempt_id, task in core.attempts.items()

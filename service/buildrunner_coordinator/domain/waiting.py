@@ -25,8 +25,8 @@ def waiter_name(key: tuple[str, str]) -> str:
 
 def try_grant(core: State, task: Task) -> bool:
     """True when all its paths are free for it now; otherwise it is parked."""
-    waiters, name = core.queue.waiters, waiter_name(task.key)
-    ticket = core.locks.ticket(name) or waiters.next_ticket
+    name = waiter_name(task.key)
+    ticket = core.locks.ticket(name) or core.next_ticket
     blockers = core.locks.blockers(task.files, ticket, name)
     if not blockers:
         return True
@@ -40,7 +40,7 @@ def try_claim(core: State, task: Task) -> bool:
     if not try_grant(core, task):
         return False
     if task.key not in core.queue.waiters.waiting:
-        _line_up(core, task, core.queue.waiters.next_ticket)
+        _line_up(core, task, core.next_ticket)
         core.queue.waiters.woken[task.key] = None
     return True
 
@@ -123,7 +123,7 @@ def _line_up(core: State, task: Task, ticket: int) -> None:
     """Gives the task its place in the order, if it has none."""
     waiters = core.queue.waiters
     if task.key not in waiters.waiting:
-        waiters.next_ticket += 1
+        core.next_ticket += 1
         waiters.waiting.add(task.key)
         core.locks.add(waiter_name(task.key), task.files, ticket)
         task.waits_since_us = core.now.us

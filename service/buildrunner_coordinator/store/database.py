@@ -282,7 +282,9 @@ def next_meta(old: MetaRow | None, now_wall_us: int, workspace_id: str, place: o
     """The counters of the next epoch; those of a new store if there are none."""
     if old is None:
         first_revision = 1  # making the database is the first thing that happens in it
-        return MetaRow(secrets.token_hex(8), workspace_id, now_wall_us, first_revision, 0, now_wall_us, 1, 1)
+        return MetaRow(
+            secrets.token_hex(8), workspace_id, now_wall_us, first_revision, 0, now_wall_us, 1, 1, 1, 0
+        )
     if old.workspace_id != workspace_id:
         raise StoreError(
             f"{place} belongs to workspace {old.workspace_id}, not to {workspace_id}: "

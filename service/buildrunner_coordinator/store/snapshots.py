@@ -34,7 +34,7 @@ class SnapshotBuilder:
 
     def __init__(self) -> None:
         # The counters come last, with the answer; until then there is nothing to show.
-        self._snapshot = Snapshot(meta=MetaRow("", "", 0, 0, 0, 0, 0, 0))
+        self._snapshot = Snapshot(meta=MetaRow("", "", 0, 0, 0, 0, 0, 0, 0, 0))
         self._texts: dict[str, str] = {}
 
     def add(self, part: Part) -> None:

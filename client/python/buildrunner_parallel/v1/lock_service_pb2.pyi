@@ -9,6 +9,7 @@ from buildrunner_parallel.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -32,16 +33,23 @@ class AcquireLocksRequest(_message.Message):
     LEASE_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
+    HELD_GRANT_ID_FIELD_NUMBER: _builtins.int
+    HELD_FENCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_id: _builtins.str
     """The session that holds them."""
     wait_ms: _builtins.int
-    """0 tries once."""
+    """0 tries once; negative waits without an end."""
     lease_ms: _builtins.int
     """Set: the grant ends this long after its last renewal."""
     attempt_id: _builtins.str
     """Inside a task: the attempt on whose behalf, with its fence."""
     fence: _builtins.int
+    held_grant_id: _builtins.str
+    """Inside what a grant with a lease protects: that grant, with its fence. What
+    it holds is not in the way, and a circle of waiting is found.
+    """
+    held_fence: _builtins.int
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PathRequest]: ...
     def __init__(
@@ -54,10 +62,12 @@ class AcquireLocksRequest(_message.Message):
         lease_ms: _builtins.int | None = ...,
         attempt_id: _builtins.str = ...,
         fence: _builtins.int = ...,
+        held_grant_id: _builtins.str = ...,
+        held_fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms", "lease_ms", b"lease_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms", "attempt_id", b"attempt_id", "fence", b"fence", "lease_ms", b"lease_ms", "paths", b"paths", "request_id", b"request_id", "session_id", b"session_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms", "attempt_id", b"attempt_id", "fence", b"fence", "held_fence", b"held_fence", "held_grant_id", b"held_grant_id", "lease_ms", b"lease_ms", "paths", b"paths", "request_id", b"request_id", "session_id", b"session_id", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lease_ms: _TypeAlias = _typing.Literal["lease_ms"]  # noqa: Y015
     _WhichOneofArgType__lease_ms: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms"]  # noqa: Y015
@@ -72,21 +82,33 @@ class AcquireLocksResponse(_message.Message):
     GRANT_ID_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     LOCKS_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
+    WAITED_MS_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
-    """Names the grant."""
+    """Names the grant. When all was held already it is the grant that holds the
+    first path.
+    """
     fence: _builtins.int
+    lease_ms: _builtins.int
+    """Of a grant with a lease: renew it well within this time."""
+    waited_ms: _builtins.int
+    """How long it stood in the queue."""
     @_builtins.property
-    def locks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PathLock]: ...
+    def locks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PathLock]:
+        """One for each path asked for, in that order."""
+
     def __init__(
         self,
         *,
         grant_id: _builtins.str = ...,
         fence: _builtins.int = ...,
         locks: _abc.Iterable[_types_pb2.PathLock] | None = ...,
+        lease_ms: _builtins.int = ...,
+        waited_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "grant_id", b"grant_id", "locks", b"locks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "grant_id", b"grant_id", "lease_ms", b"lease_ms", "locks", b"locks", "waited_ms", b"waited_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,11 +355,24 @@ Global___ForceReleaseResponse: _TypeAlias = ForceReleaseResponse  # noqa: Y015
 
 @_typing.final
 class PreviewLocksRequest(_message.Message):
+    """Asked on behalf of a session, an attempt or a grant, what that holds is not
+    in the way; a fence that is not (or no more) theirs is refused as STALE_FENCE.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.str
+    session_id: _builtins.str
+    attempt_id: _builtins.str
+    fence: _builtins.int
+    """Of the attempt or the grant."""
+    grant_id: _builtins.str
     @_builtins.property
     def paths(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PathRequest]: ...
     def __init__(
@@ -345,10 +380,14 @@ class PreviewLocksRequest(_message.Message):
         *,
         workspace_id: _builtins.str = ...,
         paths: _abc.Iterable[_types_pb2.PathRequest] | None = ...,
+        session_id: _builtins.str = ...,
+        attempt_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
+        grant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "fence", b"fence", "grant_id", b"grant_id", "paths", b"paths", "session_id", b"session_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,19 +420,27 @@ class GetLockStatisticsRequest(_message.Message):
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.str
     session_id: _builtins.str
+    """Only what this session waited for and held."""
     since_ms: _builtins.int
+    """Only of the last so many milliseconds; 0 is all that is kept."""
+    limit: _builtins.int
+    """At most so many paths and sessions, those waited for longest first; 0
+    means 20.
+    """
     def __init__(
         self,
         *,
         workspace_id: _builtins.str = ...,
         session_id: _builtins.str = ...,
         since_ms: _builtins.int = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "since_ms", b"since_ms", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "session_id", b"session_id", "since_ms", b"since_ms", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -401,58 +448,165 @@ Global___GetLockStatisticsRequest: _TypeAlias = GetLockStatisticsRequest  # noqa
 
 @_typing.final
 class GetLockStatisticsResponse(_message.Message):
+    """Of waits that are over. Who did not have to wait is not counted."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STATISTICS_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    PERIODS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PERIOD_MS_FIELD_NUMBER: _builtins.int
+    period_ms: _builtins.int
+    """How long a period is."""
     @_builtins.property
     def statistics(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockStatistics]: ...
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockSessionStatistics]: ...
+    @_builtins.property
+    def periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockPeriodStatistics]:
+        """In order of time, equally long, those without a wait left out."""
+
+    @_builtins.property
+    def total(self) -> Global___LockWaitFigures: ...
     def __init__(
         self,
         *,
         statistics: _abc.Iterable[Global___LockStatistics] | None = ...,
+        sessions: _abc.Iterable[Global___LockSessionStatistics] | None = ...,
+        periods: _abc.Iterable[Global___LockPeriodStatistics] | None = ...,
+        total: Global___LockWaitFigures | None = ...,
+        period_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_ms", b"period_ms", "periods", b"periods", "sessions", b"sessions", "statistics", b"statistics", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLockStatisticsResponse: _TypeAlias = GetLockStatisticsResponse  # noqa: Y015
 
 @_typing.final
+class LockWaitFigures(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITS_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    WAIT_P50_MS_FIELD_NUMBER: _builtins.int
+    WAIT_P95_MS_FIELD_NUMBER: _builtins.int
+    WAIT_MAX_MS_FIELD_NUMBER: _builtins.int
+    WAIT_TOTAL_MS_FIELD_NUMBER: _builtins.int
+    waits: _builtins.int
+    given_up: _builtins.int
+    """Those that ended without the locks: timeout, hang-up, cancel, deadlock."""
+    wait_p50_ms: _builtins.int
+    wait_p95_ms: _builtins.int
+    wait_max_ms: _builtins.int
+    wait_total_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        waits: _builtins.int = ...,
+        given_up: _builtins.int = ...,
+        wait_p50_ms: _builtins.int = ...,
+        wait_p95_ms: _builtins.int = ...,
+        wait_max_ms: _builtins.int = ...,
+        wait_total_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["given_up", b"given_up", "wait_max_ms", b"wait_max_ms", "wait_p50_ms", b"wait_p50_ms", "wait_p95_ms", b"wait_p95_ms", "wait_total_ms", b"wait_total_ms", "waits", b"waits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockWaitFigures: _TypeAlias = LockWaitFigures  # noqa: Y015
+
+@_typing.final
 class LockStatistics(_message.Message):
+    """A path as it was asked for, and what those who waited for it waited."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
-    GRANTS_FIELD_NUMBER: _builtins.int
-    WAITS_FIELD_NUMBER: _builtins.int
-    WAIT_P50_MS_FIELD_NUMBER: _builtins.int
-    WAIT_P95_MS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
     LONGEST_HELD_MS_FIELD_NUMBER: _builtins.int
     LONGEST_HOLDER_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    grants: _builtins.int
-    waits: _builtins.int
-    wait_p50_ms: _builtins.int
-    wait_p95_ms: _builtins.int
     longest_held_ms: _builtins.int
+    """Of those who held it while somebody waited."""
+    @_builtins.property
+    def figures(self) -> Global___LockWaitFigures: ...
     @_builtins.property
     def longest_holder(self) -> _types_pb2.LockHolder: ...
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
-        grants: _builtins.int = ...,
-        waits: _builtins.int = ...,
-        wait_p50_ms: _builtins.int = ...,
-        wait_p95_ms: _builtins.int = ...,
+        figures: Global___LockWaitFigures | None = ...,
         longest_held_ms: _builtins.int = ...,
         longest_holder: _types_pb2.LockHolder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["longest_holder", b"longest_holder"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "longest_holder", b"longest_holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grants", b"grants", "longest_held_ms", b"longest_held_ms", "longest_holder", b"longest_holder", "path", b"path", "wait_p50_ms", b"wait_p50_ms", "wait_p95_ms", b"wait_p95_ms", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "longest_held_ms", b"longest_held_ms", "longest_holder", b"longest_holder", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LockStatistics: _TypeAlias = LockStatistics  # noqa: Y015
+
+@_typing.final
+class LockSessionStatistics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_NAME_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    LONGEST_HELD_MS_FIELD_NUMBER: _builtins.int
+    LONGEST_HELD_PATH_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    session_name: _builtins.str
+    longest_held_ms: _builtins.int
+    """What it held while others waited."""
+    longest_held_path: _builtins.str
+    @_builtins.property
+    def figures(self) -> Global___LockWaitFigures: ...
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        session_name: _builtins.str = ...,
+        figures: Global___LockWaitFigures | None = ...,
+        longest_held_ms: _builtins.int = ...,
+        longest_held_path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "longest_held_ms", b"longest_held_ms", "longest_held_path", b"longest_held_path", "session_id", b"session_id", "session_name", b"session_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockSessionStatistics: _TypeAlias = LockSessionStatistics  # noqa: Y015
+
+@_typing.final
+class LockPeriodStatistics(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def figures(self) -> Global___LockWaitFigures: ...
+    def __init__(
+        self,
+        *,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        figures: Global___LockWaitFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockPeriodStatistics: _TypeAlias = LockPeriodStatistics  # noqa: Y015

@@ -26,8 +26,13 @@ if _version_not_supported:
 
 
 class LockServiceStub:
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     def __init__(self, channel):
@@ -74,15 +79,22 @@ class LockServiceStub:
 
 
 class LockServiceServicer:
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     def AcquireLocks(self, request, context):
         """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
         LockConflict for each clash in the status details; with DEADLOCK when
         waiting would close a circle. With `wait_ms` the call stays open until it
-        is granted, refused or cancelled; who hangs up leaves the queue.
+        is granted, refused or cancelled; who hangs up leaves the queue. After a
+        restart of the coordinator the same request id within the lock delay finds
+        its place in the queue again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,8 +188,13 @@ def add_LockServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LockService:
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     @staticmethod

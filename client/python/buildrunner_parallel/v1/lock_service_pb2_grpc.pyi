@@ -29,8 +29,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LockServiceStub:
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     @_typing.overload
@@ -41,7 +46,9 @@ class LockServiceStub:
     """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
     LockConflict for each clash in the status details; with DEADLOCK when
     waiting would close a circle. With `wait_ms` the call stays open until it
-    is granted, refused or cancelled; who hangs up leaves the queue.
+    is granted, refused or cancelled; who hangs up leaves the queue. After a
+    restart of the coordinator the same request id within the lock delay finds
+    its place in the queue again.
     """
     ReleaseLocks: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseLocksRequest, _lock_service_pb2.ReleaseLocksResponse]
     """Gives paths back. A fence that is not the holder's is refused."""
@@ -57,8 +64,13 @@ class LockServiceStub:
 
 @_typing.type_check_only
 class LockServiceAsyncStub(LockServiceStub):
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,7 +78,9 @@ class LockServiceAsyncStub(LockServiceStub):
     """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
     LockConflict for each clash in the status details; with DEADLOCK when
     waiting would close a circle. With `wait_ms` the call stays open until it
-    is granted, refused or cancelled; who hangs up leaves the queue.
+    is granted, refused or cancelled; who hangs up leaves the queue. After a
+    restart of the coordinator the same request id within the lock delay finds
+    its place in the queue again.
     """
     ReleaseLocks: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.ReleaseLocksRequest, _lock_service_pb2.ReleaseLocksResponse]  # type: ignore[assignment]
     """Gives paths back. A fence that is not the holder's is refused."""
@@ -81,8 +95,13 @@ class LockServiceAsyncStub(LockServiceStub):
     """Which paths are fought over."""
 
 class LockServiceServicer:
-    """A coordinator that does not serve these calls yet answers UNIMPLEMENTED and
-    does not list the capability "locks-by-hand".
+    """Who holds what. A session's own grant is for all that it does: its tasks and
+    its grants with a lease may take what it holds. A grant with a lease, and an
+    attempt, hold for themselves: two of them exclude each other, in one session
+    too. Taking what one holds succeeds and adds nothing; one release frees it.
+
+    A coordinator that does not serve these calls answers UNIMPLEMENTED and does
+    not list the capability "locks-by-hand".
     """
 
     def AcquireLocks(
@@ -93,7 +112,9 @@ class LockServiceServicer:
         """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
         LockConflict for each clash in the status details; with DEADLOCK when
         waiting would close a circle. With `wait_ms` the call stays open until it
-        is granted, refused or cancelled; who hangs up leaves the queue.
+        is granted, refused or cancelled; who hangs up leaves the queue. After a
+        restart of the coordinator the same request id within the lock delay finds
+        its place in the queue again.
         """
 
     def ReleaseLocks(

@@ -79,6 +79,11 @@ class TaskServiceStub:
                 request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksRequest.SerializeToString,
                 response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksResponse.FromString,
                 _registered_method=True)
+        self.GetPatch = channel.unary_unary(
+                '/buildrunner_parallel.v1.TaskService/GetPatch',
+                request_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchRequest.SerializeToString,
+                response_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchResponse.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -153,6 +158,13 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPatch(self, request, context):
+        """What an audited attempt changed, as a git patch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +212,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ExplainTasks,
                     request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksRequest.FromString,
                     response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksResponse.SerializeToString,
+            ),
+            'GetPatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPatch,
+                    request_deserializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchRequest.FromString,
+                    response_serializer=buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -445,6 +462,33 @@ class TaskService:
             '/buildrunner_parallel.v1.TaskService/ExplainTasks',
             buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksRequest.SerializeToString,
             buildrunner__parallel_dot_v1_dot_task__service__pb2.ExplainTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/buildrunner_parallel.v1.TaskService/GetPatch',
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchRequest.SerializeToString,
+            buildrunner__parallel_dot_v1_dot_task__service__pb2.GetPatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

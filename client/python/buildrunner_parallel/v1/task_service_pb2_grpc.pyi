@@ -59,6 +59,8 @@ class TaskServiceStub:
     """Runs failed, skipped and cancelled tasks again, and the session with them."""
     ExplainTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTasksRequest, _task_service_pb2.ExplainTasksResponse]
     """Why a task, or each unfinished task of a session, is not running."""
+    GetPatch: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetPatchRequest, _task_service_pb2.GetPatchResponse]
+    """What an audited attempt changed, as a git patch."""
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -91,6 +93,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Runs failed, skipped and cancelled tasks again, and the session with them."""
     ExplainTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTasksRequest, _task_service_pb2.ExplainTasksResponse]  # type: ignore[assignment]
     """Why a task, or each unfinished task of a session, is not running."""
+    GetPatch: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetPatchRequest, _task_service_pb2.GetPatchResponse]  # type: ignore[assignment]
+    """What an audited attempt changed, as a git patch."""
 
 class TaskServiceServicer:
     def SubmitTasks(
@@ -165,5 +169,12 @@ class TaskServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ExplainTasksResponse, _abc.Awaitable[_task_service_pb2.ExplainTasksResponse]]:
         """Why a task, or each unfinished task of a session, is not running."""
+
+    def GetPatch(
+        self,
+        request: _task_service_pb2.GetPatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.GetPatchResponse, _abc.Awaitable[_task_service_pb2.GetPatchResponse]]:
+        """What an audited attempt changed, as a git patch."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1524,6 +1524,7 @@ class LockHolder(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     session_name: _builtins.str
     task_id: _builtins.str
@@ -1531,6 +1532,8 @@ class LockHolder(_message.Message):
     attempt_id: _builtins.str
     worker_id: _builtins.str
     host: _builtins.str
+    grant_id: _builtins.str
+    """Set for grants by hand or program."""
     def __init__(
         self,
         *,
@@ -1540,10 +1543,11 @@ class LockHolder(_message.Message):
         attempt_id: _builtins.str = ...,
         worker_id: _builtins.str = ...,
         host: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "host", b"host", "session_id", b"session_id", "session_name", b"session_name", "task_id", b"task_id", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "grant_id", b"grant_id", "host", b"host", "session_id", b"session_id", "session_name", b"session_name", "task_id", b"task_id", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1566,6 +1570,7 @@ class PathLock(_message.Message):
     LEASE_ENDS_AT_FIELD_NUMBER: _builtins.int
     FREED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
     lock_id: _builtins.str
     workspace_id: _builtins.str
     path: _builtins.str
@@ -1574,6 +1579,8 @@ class PathLock(_message.Message):
     kind: Global___LockKind.ValueType
     fence: _builtins.int
     revision: _builtins.int
+    grant_id: _builtins.str
+    """Empty for the locks of a task."""
     @_builtins.property
     def holder(self) -> Global___LockHolder: ...
     @_builtins.property
@@ -1600,10 +1607,11 @@ class PathLock(_message.Message):
         lease_ends_at: _timestamp_pb2.Timestamp | None = ...,
         freed_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        grant_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "freed_at", b"freed_at", "holder", b"holder", "lease_ends_at", b"lease_ends_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "fence", b"fence", "freed_at", b"freed_at", "holder", b"holder", "kind", b"kind", "lease_ends_at", b"lease_ends_at", "lock_id", b"lock_id", "mode", b"mode", "path", b"path", "revision", b"revision", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_at", b"acquired_at", "fence", b"fence", "freed_at", b"freed_at", "grant_id", b"grant_id", "holder", b"holder", "kind", b"kind", "lease_ends_at", b"lease_ends_at", "lock_id", b"lock_id", "mode", b"mode", "path", b"path", "revision", b"revision", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1622,6 +1630,9 @@ class LockConflict(_message.Message):
     HELD_MS_FIELD_NUMBER: _builtins.int
     QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     SILENT_MS_FIELD_NUMBER: _builtins.int
+    ASKED_MODE_FIELD_NUMBER: _builtins.int
+    HELD_KIND_FIELD_NUMBER: _builtins.int
+    LOCK_ID_FIELD_NUMBER: _builtins.int
     asked_path: _builtins.str
     held_path: _builtins.str
     held_mode: Global___LockMode.ValueType
@@ -1630,7 +1641,11 @@ class LockConflict(_message.Message):
     queue_position: _builtins.int
     """0 for a holder; n for the nth waiter that is ahead."""
     silent_ms: _builtins.int
-    """How long ago the holder's driver was last heard of."""
+    """Of a session's own grant: how long ago somebody last drove that session."""
+    asked_mode: Global___LockMode.ValueType
+    held_kind: Global___LockKind.ValueType
+    lock_id: _builtins.str
+    """Empty for waiters."""
     @_builtins.property
     def holder(self) -> Global___LockHolder: ...
     def __init__(
@@ -1643,10 +1658,13 @@ class LockConflict(_message.Message):
         held_ms: _builtins.int = ...,
         queue_position: _builtins.int = ...,
         silent_ms: _builtins.int = ...,
+        asked_mode: Global___LockMode.ValueType = ...,
+        held_kind: Global___LockKind.ValueType = ...,
+        lock_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_path", b"asked_path", "held_mode", b"held_mode", "held_ms", b"held_ms", "held_path", b"held_path", "holder", b"holder", "queue_position", b"queue_position", "silent_ms", b"silent_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_mode", b"asked_mode", "asked_path", b"asked_path", "held_kind", b"held_kind", "held_mode", b"held_mode", "held_ms", b"held_ms", "held_path", b"held_path", "holder", b"holder", "lock_id", b"lock_id", "queue_position", b"queue_position", "silent_ms", b"silent_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

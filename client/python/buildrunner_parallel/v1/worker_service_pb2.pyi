@@ -45,6 +45,35 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MergeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MergeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGE_OUTCOME_UNSPECIFIED: _MergeOutcome.ValueType  # 0
+    """It was not asked for."""
+    MERGE_OUTCOME_MERGED: _MergeOutcome.ValueType  # 1
+    MERGE_OUTCOME_NOTHING: _MergeOutcome.ValueType  # 2
+    """There was nothing to merge."""
+    MERGE_OUTCOME_CONFLICT: _MergeOutcome.ValueType  # 3
+    """Both sides changed the same place; nothing was merged, the branch is kept."""
+    MERGE_OUTCOME_FAILED: _MergeOutcome.ValueType  # 4
+    """Git could not do it."""
+
+class MergeOutcome(_MergeOutcome, metaclass=_MergeOutcomeEnumTypeWrapper): ...
+
+MERGE_OUTCOME_UNSPECIFIED: MergeOutcome.ValueType  # 0
+"""It was not asked for."""
+MERGE_OUTCOME_MERGED: MergeOutcome.ValueType  # 1
+MERGE_OUTCOME_NOTHING: MergeOutcome.ValueType  # 2
+"""There was nothing to merge."""
+MERGE_OUTCOME_CONFLICT: MergeOutcome.ValueType  # 3
+"""Both sides changed the same place; nothing was merged, the branch is kept."""
+MERGE_OUTCOME_FAILED: MergeOutcome.ValueType  # 4
+"""Git could not do it."""
+Global___MergeOutcome: _TypeAlias = MergeOutcome  # noqa: Y015
+
 class _Disposition:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -366,6 +395,7 @@ class TaskReport(_message.Message):
     OUTPUT_DROPPED_BYTES_FIELD_NUMBER: _builtins.int
     WORKER_FAULT_FIELD_NUMBER: _builtins.int
     MODIFIED_FILES_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     fence: _builtins.int
     outcome: _types_pb2.Outcome.ValueType
@@ -402,8 +432,12 @@ class TaskReport(_message.Message):
 
     @_builtins.property
     def modified_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """For tasks that are audited."""
+        """For tasks that are audited: every path of the worktree that is not as it
+        was at the start, whoever changed it; at most 10,000.
+        """
 
+    @_builtins.property
+    def audit(self) -> Global___AuditReport: ...
     def __init__(
         self,
         *,
@@ -424,16 +458,72 @@ class TaskReport(_message.Message):
         output_dropped_bytes: _builtins.int = ...,
         worker_fault: _builtins.bool = ...,
         modified_files: _abc.Iterable[_builtins.str] | None = ...,
+        audit: Global___AuditReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "result", b"result", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "audit", b"audit", "exit_code", b"exit_code", "result", b"result", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt_id", b"attempt_id", "ended_at_us", b"ended_at_us", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "modified_files", b"modified_files", "outcome", b"outcome", "output", b"output", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at_us", b"started_at_us", "usage", b"usage", "worker_fault", b"worker_fault"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt_id", b"attempt_id", "audit", b"audit", "ended_at_us", b"ended_at_us", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "modified_files", b"modified_files", "outcome", b"outcome", "output", b"output", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at_us", b"started_at_us", "usage", b"usage", "worker_fault", b"worker_fault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 Global___TaskReport: _TypeAlias = TaskReport  # noqa: Y015
+
+@_typing.final
+class AuditReport(_message.Message):
+    """What the worker saw of a task's worktree between its start and its end. What
+    follows from it is for the coordinator to say, which knows who else was there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MORE_FILES_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    PATCH_DROPPED_BYTES_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    BASE_COMMIT_FIELD_NUMBER: _builtins.int
+    MERGE_FIELD_NUMBER: _builtins.int
+    SESSION_BRANCH_FIELD_NUMBER: _builtins.int
+    MERGE_ERROR_FIELD_NUMBER: _builtins.int
+    more_files: _builtins.int
+    """How many paths `modified_files` leaves out."""
+    patch: _builtins.bytes
+    """All that changed as a git patch, binary files included, at most 1 MiB."""
+    patch_dropped_bytes: _builtins.int
+    failure: _builtins.str
+    """Why there is nothing to tell, such as a directory without git; one line."""
+    branch: _builtins.str
+    """With isolation WORKTREE: the branch, its last commit, where it began."""
+    commit: _builtins.str
+    base_commit: _builtins.str
+    merge: Global___MergeOutcome.ValueType
+    session_branch: _builtins.str
+    """The branch that it was merged into, and what stood in the way."""
+    merge_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        more_files: _builtins.int = ...,
+        patch: _builtins.bytes = ...,
+        patch_dropped_bytes: _builtins.int = ...,
+        failure: _builtins.str = ...,
+        branch: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        base_commit: _builtins.str = ...,
+        merge: Global___MergeOutcome.ValueType = ...,
+        session_branch: _builtins.str = ...,
+        merge_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_commit", b"base_commit", "branch", b"branch", "commit", b"commit", "failure", b"failure", "merge", b"merge", "merge_error", b"merge_error", "more_files", b"more_files", "patch", b"patch", "patch_dropped_bytes", b"patch_dropped_bytes", "session_branch", b"session_branch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditReport: _TypeAlias = AuditReport  # noqa: Y015
 
 @_typing.final
 class RevocationAnswer(_message.Message):

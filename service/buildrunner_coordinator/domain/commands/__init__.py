@@ -7,6 +7,15 @@ arguments, to be called once the batch is placed (`Reply.settle`).
 
 from __future__ import annotations
 
+from buildrunner_coordinator.domain.commands.locks import (
+    AcquireLocks,
+    FoldCase,
+    ForceRelease,
+    LeaveQueue,
+    PreviewLocks,
+    ReleaseLocks,
+    RenewLease,
+)
 from buildrunner_coordinator.domain.commands.reading import (
     DrainAll,
     FindTask,
@@ -108,6 +117,13 @@ __all__ = [
     "SetPool",
     "ListPools",
     "ListLocks",
+    "AcquireLocks",
+    "LeaveQueue",
+    "ReleaseLocks",
+    "RenewLease",
+    "ForceRelease",
+    "PreviewLocks",
+    "FoldCase",
     "ReadSummary",
     "ReadAll",
     "DrainAll",
