@@ -7,7 +7,7 @@ import random
 import pytest
 
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain.locks import HELD, LockTable
+from buildrunner_coordinator.domain.locks import HELD, LockTable, Party
 from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest
 from buildrunner_coordinator.domain.paths import key_of, normalise, parse_request
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
@@ -205,9 +205,9 @@ def test_the_table_agrees_with_a_list_of_all_pairs():
             continue
         requests = tuple({_random_request(rng) for _ in range(rng.randint(1, 3))})
         free = not any(_clash(one, other) for one in requests for files in held.values() for other in files)
-        assert (table.blockers(requests, HELD + 1) == []) == free
+        assert (table.blockers(requests, HELD + 1, Party("new", "")) == []) == free
         if free:
-            table.add(str(step), requests)
+            table.add(str(step), requests, Party(str(step), ""))
             held[str(step)] = requests
     for owner in held:
         table.remove(owner)

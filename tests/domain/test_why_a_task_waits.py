@@ -74,7 +74,9 @@ def test_who_asked_for_the_paths_before_is_told_apart_from_who_holds_them(stage,
     stage.worker(slots=4, credit=4)
     stage.submit(session, task("a", files=("x",)), task("b", files=("x", "y")), task("c", files=("y",)))
     wait = only(stage, session, "c")
-    assert wait.message == "waits for y, asked for before it by build/b"
+    assert wait.message == (
+        "waits for y, asked for before it by build/b; that waits for x, which build/a holds"
+    )
 
 
 def test_paths_that_nobody_asked_for_yet_are_looked_up(stage, task):

@@ -6,7 +6,7 @@ and the locks. What becomes of the task is decided by the caller, through the st
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import history, ids, outputs, waiting
+from buildrunner_coordinator.domain import grants, history, ids, outputs, requesting, waiting
 from buildrunner_coordinator.domain.changes import AttemptRow
 from buildrunner_coordinator.domain.codec import texts_json
 from buildrunner_coordinator.domain.commands import Finished
@@ -117,11 +117,13 @@ def end(
     core.attempts.pop(attempt.attempt_id)
     core.sessions[task.session_id].slots_taken -= task.traits.slots
     _leave_worker(core, attempt, task.traits.slots)
+    requesting.end_attempt(core, attempt.attempt_id)
+    grants.end_attempt(core, attempt.attempt_id, keep=bool(keep_locks_us))
     if task.files:
         if keep_locks_us:
             _lapse(core, task, attempt, now.us + keep_locks_us)
         else:
-            waiting.release(core, attempt.attempt_id, task)
+            waiting.release(core, attempt.attempt_id, task, attempt.assigned_us)
     return attempt
 
 
@@ -214,8 +216,10 @@ def _leave_worker(core: State, attempt: Attempt, slots: int) -> None:
 
 
 def _lapse(core: State, task: Task, attempt: Attempt, until_us: int) -> None:
-    lapse = Lapse(attempt.attempt_id, task.session_id, task.task_id, attempt.worker_id, attempt.host,
-                  attempt.fence, attempt.assigned_at_us, until_us, task.files)  # fmt: skip
+    lapse = Lapse(
+        attempt.attempt_id, task.session_id, task.task_id, attempt.worker_id, attempt.host, attempt.fence,
+        attempt.assigned_at_us, until_us, task.files, attempt.assigned_us,
+    )  # fmt: skip
     core.lapses[lapse.attempt_id] = lapse
     core.journal.lapses[lapse.attempt_id] = lapse
     core.timers.add(until_us, Timer.LAPSE, lapse.attempt_id)

@@ -192,7 +192,7 @@ class LockRequestRow(NamedTuple):
     session_id: str
     attempt_id: str
     root_id: str
-    """As in GrantRow; empty: a grant with a lease of its own."""
+    """As in GrantRow; its own waiter id when it will be a grant with a lease and within no other."""
     files_json: str
     ticket: int
     since_at_us: int

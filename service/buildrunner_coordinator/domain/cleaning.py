@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import history
+from buildrunner_coordinator.domain import grants, history
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
 from buildrunner_coordinator.domain.commands import DeleteSessions
@@ -23,6 +23,8 @@ def forget_session(core: State, session_id: str) -> None:
 
 def remove_session(core: State, session: Session) -> None:
     """Removes an ended session and everything of it, here and in the store."""
+    for grant in grants.of_session(core, session.session_id):
+        grants.free(core, grant)
     del core.sessions[session.session_id]
     core.journal.sessions.pop(session.session_id, None)
     core.journal.removed_sessions.append(session.session_id)
@@ -66,4 +68,7 @@ def _chosen(core: State, command: DeleteSessions) -> list[Session]:
 
 
 def _lingers(core: State, session: Session) -> bool:
-    return any(lapse.session_id == session.session_id for lapse in core.lapses.values())
+    """Something of it is still held: what a lost worker left, or a grant whose user has not let go."""
+    if any(lapse.session_id == session.session_id for lapse in core.lapses.values()):
+        return True
+    return any(not one.suspended for one in grants.of_session(core, session.session_id))

@@ -61,6 +61,9 @@ class Core(State):
         """The coordinator itself was away for so long: no worker is to blame for the silence."""
         for worker in self.workers.values():
             worker.lease_until_us += gap_us
+        for grant in self.grants.values():
+            if grant.lease_until_us:
+                grant.lease_until_us += gap_us
 
     def next_deadline_us(self) -> int | None:
         """Core time at which `tick` has something to do next."""

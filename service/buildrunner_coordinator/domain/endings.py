@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from buildrunner_coordinator.domain import cleaning, history, waiting
+from buildrunner_coordinator.domain import cleaning, grants, history, requesting, waiting
 from buildrunner_coordinator.domain.model import (
     Driver,
     FailureAction,
@@ -38,6 +38,8 @@ def succeed(core: State, task: Task, now: Time) -> None:
 
 def fail(core: State, task: Task, reason: str, now: Time) -> None:
     """The task has failed for good."""
+    if task.status is TaskStatus.QUEUED:
+        waiting.give_up(core, task)
     move_task(core, task, "fail")
     task.reason = reason
     _over(core, task)
@@ -50,7 +52,7 @@ def fail(core: State, task: Task, reason: str, now: Time) -> None:
 def cancel_now(core: State, task: Task, reason: str, now: Time) -> None:
     """The task is CANCELLED: it never started, or its attempt is over."""
     if task.status is TaskStatus.QUEUED:
-        waiting.leave(core, task)
+        waiting.give_up(core, task)
     move_task(core, task, "cancel")
     task.reason = reason
     task.ended_at_us = task.ended_at_us or now.wall_us
@@ -113,11 +115,14 @@ def settle(core: State, session: Session, now: Time) -> None:
 
 
 def finish(core: State, session: Session, status: SessionStatus, now: Time) -> None:
-    """The session is over. Its workers and its memory go."""
+    """The session is over. Its workers, its own locks and its memory go."""
     session.status, session.ending_as, session.open = status, None, False
     session.ended_at_us, session.ended_us = now.wall_us, now.us
     core.touch(session)
     history.note_end(core, session)
+    requesting.end_session(core, session)
+    # Those of a failed session are remembered: a retry takes them again.
+    grants.end_session(core, session, remember=status is SessionStatus.FAILED)
     cleaning.forget_session(core, session.session_id)
     for key in [key for key in core.pools if key[0] == session.session_id]:
         del core.pools[key]
@@ -172,7 +177,7 @@ def _skip(core: State, task: Task, needed: str) -> None:
 
 def _cancel_quietly(core: State, task: Task, reason: str, now: Time) -> None:
     """As `cancel_now`, within a sweep over all tasks: dependents are swept too, the end comes later."""
-    waiting.leave(core, task)
+    waiting.give_up(core, task)
     move_task(core, task, "cancel")
     task.reason, task.ended_at_us = reason, task.ended_at_us or now.wall_us
     _over(core, task)

@@ -6,8 +6,9 @@ it works out once, so that a page of a thousand is quick.
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import history, waits
+from buildrunner_coordinator.domain import conflicts, history, waiting, waits
 from buildrunner_coordinator.domain.lacking import Lacking, count_before
+from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import PathRequest, Session, SessionStatus, Task, TaskStatus
 from buildrunner_coordinator.domain.moves import held
 from buildrunner_coordinator.domain.replies import Wait
@@ -26,6 +27,7 @@ class Explainer:
         self._lacking = Lacking(core, session)
         self._roots: dict[str, Task] = {}
         self._reasons: dict[str, list[Wait]] = {}
+        self._chains: dict[str, str] = {}
         self._locks: dict[tuple[PathRequest, ...], Wait | None] = {}
 
     def explain(self, task: Task) -> list[Wait]:
@@ -74,12 +76,22 @@ class Explainer:
         """Also for those who have not asked for their paths yet, since others go before them."""
         found = waits.own_reason(self._core, task)
         if found is not None or not task.files:
-            return found
+            return self._with_chain(found)
         if task.key in self._core.queue.waiters.waiting:
             return None
         if task.files not in self._locks:
-            self._locks[task.files] = taken_paths(self._core, task.files)
+            wait = taken_paths(self._core, task.files, task.session_id)
+            self._locks[task.files] = self._with_chain(wait)
         return self._locks[task.files]
+
+    def _with_chain(self, wait: Wait | None) -> Wait | None:
+        """With what the first of those who hold the paths hangs on himself, to the end."""
+        if wait is None or wait.kind != "locks" or not wait.holders:
+            return wait
+        owner = waits.owner_of(self._core, wait.holders[0])
+        if owner not in self._chains:
+            self._chains[owner] = conflicts.chain_phrase(self._core, owner)
+        return wait._replace(message=wait.message + self._chains[owner])
 
     # ------------------------------------------------------------------ needs
 
@@ -137,9 +149,9 @@ class Explainer:
         return first
 
 
-def taken_paths(core: State, files: tuple[PathRequest, ...]) -> Wait | None:
-    """What a request for these paths would have to wait for if it came now."""
-    blockers = core.locks.blockers(files, core.next_ticket)
+def taken_paths(core: State, files: tuple[PathRequest, ...], session_id: str = "") -> Wait | None:
+    """What a task of that session (empty: of a new one) would have to wait for if it asked now."""
+    blockers = waiting.in_the_way(core, files, core.next_ticket, Party("", session_id))
     if not blockers:
         return None
     paths = tuple(dict.fromkeys(one.request.path for one in blockers))

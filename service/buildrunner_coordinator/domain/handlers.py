@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from buildrunner_coordinator.domain import cleaning, previews, reading, reports, sessions, tasks, workers
+from buildrunner_coordinator.domain import (
+    cleaning,
+    folding,
+    forcing,
+    previews,
+    reading,
+    reports,
+    requesting,
+    sessions,
+    tasks,
+    workers,
+)
 from buildrunner_coordinator.domain import commands as c
 
 HANDLERS: Final[dict[type, Callable[..., Any]]] = {
@@ -49,6 +60,13 @@ HANDLERS: Final[dict[type, Callable[..., Any]]] = {
     c.Revoked: reports.revoked,
     c.AppendOutput: reports.append_output,
     c.ListLocks: reading.list_locks,
+    c.AcquireLocks: requesting.acquire,
+    c.LeaveQueue: requesting.leave_queue,
+    c.ReleaseLocks: requesting.release,
+    c.RenewLease: requesting.renew,
+    c.ForceRelease: forcing.force_release,
+    c.PreviewLocks: requesting.preview,
+    c.FoldCase: folding.fold_case,
     c.ReadSummary: reading.read_summary,
     c.ReadAll: reading.read_all,
 }

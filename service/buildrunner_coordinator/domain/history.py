@@ -20,12 +20,14 @@ _SWEEP_US = 3_600_000_000
 
 TASK_PHASES: Final = {
     "submitted": 0, "assigned": 1, "started": 2, "cancel_requested": 3, "stop_requested": 3,
-    "lost": 4, "ended": 4, "given_back": 5, "requeued": 5, "retried": 5, "unlocked": 5, "skipped": 6,
+    "lost": 4, "ended": 4, "given_back": 5, "requeued": 5, "retried": 5, "unlocked": 5, "lock_forced": 3,
+    "skipped": 6,
 }  # fmt: skip
 """What can happen to a task, and its place among what happens to the same attempt in one commit."""
 SESSION_KINDS: Final = frozenset({
     "created", "started", "sealed", "paused", "resumed", "changed", "scaled", "cancel_requested",
-    "end_requested", "policy_tripped", "retried", "ended",
+    "end_requested", "policy_tripped", "retried", "ended", "lock_forced", "lock_lapsed",
+    "locks_given_up", "locks_taken_again",
 })  # fmt: skip
 WORKER_KINDS: Final = frozenset({"registered", "back", "draining", "error", "offline", "gone"})
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from buildrunner_coordinator.domain.locks import HELD
+from buildrunner_coordinator.domain.deadlocks import request_name
+from buildrunner_coordinator.domain.locks import HELD, Party, excludes
 from buildrunner_coordinator.domain.model import (
     TASK_HELD,
     TASK_OVER,
@@ -20,7 +21,7 @@ from buildrunner_coordinator.domain.model import (
     TaskStatus,
     WorkerStatus,
 )
-from buildrunner_coordinator.domain.paths import key_of
+from buildrunner_coordinator.domain.paths import overlaps
 from buildrunner_coordinator.domain.state import State
 
 
@@ -133,38 +134,72 @@ def _workers(core: State) -> Iterator[str]:
 
 def _locks(core: State) -> Iterator[str]:
     """[6] No two incompatible holders; [7] an attempt holds all its paths or is not there."""
-    holders: list[tuple[str, PathRequest]] = []
+    holders: list[tuple[Party, PathRequest]] = []
     expected = {
         t.attempt.attempt_id: t.files for t in core.attempts.values() if t.files and t.attempt is not None
     }
     expected |= {one.attempt_id: one.files for one in core.lapses.values() if one.files}
+    expected |= {one.grant_id: one.files for one in core.grants.values() if not one.suspended}
+    yield from _accounts(core)
     held = {owner: files for owner, ticket, files in core.locks.owners() if ticket == HELD}
     if held != expected:
         yield f"locks are held by {sorted(held)}, attempts and lapses give {sorted(expected)} [7]"
     for owner, files in held.items():
+        party = core.locks.party(owner)
+        assert party is not None
         for one in files:
-            clash = next((other for other in holders if _clash(owner, one, *other)), None)
+            clash = next((other for other in holders if _clash(core, party, one, *other)), None)
             if clash is not None:
-                yield f"{owner} and {clash[0]} both hold {one.path} [6]"
-        holders.extend((owner, one) for one in files)
+                yield f"{owner} and {clash[0].id} both hold {one.path} [6]"
+        holders.extend((party, one) for one in files)
     waiting = {owner for owner, ticket, _ in core.locks.owners() if ticket != HELD}
     places = {f"{session_id}/{task_id}" for session_id, task_id in core.queue.waiters.waiting}
+    places |= {request_name(waiter_id) for waiter_id in core.requesters}
     if waiting != places:
         yield f"waiters {waiting ^ places} are in the order or in the table, not in both"
     woken = core.queue.waiters.waiting - core.queue.waiters.behind.keys()
     if woken != core.queue.waiters.woken.keys():
         yield f"waiters {woken ^ core.queue.waiters.woken.keys()} are neither parked nor woken, or both"
+    yield from _requests(core)
     for key, behind in core.queue.waiters.behind.items():
         if behind not in core.locks:
             yield f"task {key} is parked behind {behind}, who is not there [15]"
 
 
-def _clash(owner: str, one: PathRequest, other_owner: str, other: PathRequest) -> bool:
-    if owner == other_owner or (one.mode is LockMode.SHARED and other.mode is LockMode.SHARED):
+def _clash(core: State, mine: Party, one: PathRequest, theirs: Party, other: PathRequest) -> bool:
+    if not excludes(mine, theirs) or (one.mode is LockMode.SHARED and other.mode is LockMode.SHARED):
         return False
-    mine, theirs = key_of(one), key_of(other)
-    shorter = min(len(mine), len(theirs))
-    return mine[:shorter] == theirs[:shorter]
+    return overlaps(one, other, core.folds_case)
+
+
+def _requests(core: State) -> Iterator[str]:
+    """[15] Who waits by hand is parked behind somebody, or will be looked at, or nobody would hear of it."""
+    waiters = core.queue.waiters
+    for waiter_id, request in core.requesters.items():
+        if request.attached and (("", waiter_id) in waiters.behind) == (waiter_id in waiters.called):
+            yield f"request {waiter_id} is neither parked nor called, or both [15]"
+        if core.locks.ticket(request_name(waiter_id)) != request.ticket:
+            yield f"request {waiter_id} stands at another place than its ticket {request.ticket} says"
+    for key in waiters.aside:
+        task = core.tasks.get(key[0], {}).get(key[1])
+        if task is None or not task.ticket or key in waiters.waiting:
+            yield f"task {key} stands aside without a ticket, or also in the order"
+
+
+def _accounts(core: State) -> Iterator[str]:
+    """[14] What is held by hand, by account and by session, equals a recount."""
+    held = {
+        (one.root_id, file.path, file.kind)
+        for one in core.grants.values()
+        if not one.suspended
+        for file in one.files
+    }
+    kept = {(root, path, kind) for root, mine in core.accounts.items() for path, kind in mine}
+    if held != kept:
+        yield f"accounts hold {sorted(held ^ kept)} too much or too little [14]"
+    by_session = {one for mine in core.session_grants.values() for one in mine}
+    if by_session != set(core.grants):
+        yield f"grants {by_session ^ set(core.grants)} are kept for a session, or in all, not in both [14]"
 
 
 def _sessions(core: State) -> Iterator[str]:

@@ -48,6 +48,8 @@ class Journal:
     removed_locks: list[tuple[str, str]] = field(default_factory=list)
     """(lock id, session id)"""
     sends: list[tuple[str, Send]] = field(default_factory=list)
+    counters_changed: bool = False
+    """The meta row is to be written, even if nothing else is."""
     watched_tasks: dict[int, Task] = field(default_factory=dict)
     """Changed only in what watchers see (progress, what it waits for): told with the next commit."""
 
@@ -58,5 +60,5 @@ class Journal:
             or self.pools or self.lapses or self.removed_sessions or self.removed_workers
             or self.removed_pools or self.removed_lapses or self.watched_tasks or self.events
             or self.patches or self.grants or self.lock_requests or self.lock_times or self.removed_grants
-            or self.removed_lock_requests
+            or self.removed_lock_requests or self.counters_changed
         )  # fmt: skip

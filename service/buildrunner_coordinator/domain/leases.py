@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from buildrunner_coordinator.domain import cleaning, endings, history, waiting, workers
+from buildrunner_coordinator.domain import (
+    cleaning,
+    endings,
+    grants,
+    history,
+    lock_times,
+    requesting,
+    waiting,
+    workers,
+)
 from buildrunner_coordinator.domain.model import TaskStatus, Time, WorkerStatus
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
@@ -37,11 +46,17 @@ def _task(core: State, session_id: str, task_id: str, now: Time) -> None:
 
 
 def _lapse(core: State, attempt_id: str, _: str, now: Time) -> None:
+    end_lapse(core, attempt_id)
+
+
+def end_lapse(core: State, attempt_id: str) -> None:
+    """What a lost attempt held is free; one that is free already is a harmless call."""
     lapse = core.lapses.pop(attempt_id, None)
     if lapse is None:
         return
     core.journal.lapses.pop(attempt_id, None)
     core.journal.removed_lapses.append(attempt_id)
+    lock_times.note_hold(core, attempt_id, lapse.since_us, (lapse.session_id, lapse.task_id))
     core.locks.remove(attempt_id)
     core.journal.removed_locks.extend(
         (f"{attempt_id}-{i}", lapse.session_id) for i in range(len(lapse.files))
@@ -81,6 +96,9 @@ FIRE: Final[dict[Timer, Callable[[State, str, str, Time], None]]] = {
     Timer.LEASE: _lease,
     Timer.TASK: _task,
     Timer.LAPSE: _lapse,
+    Timer.GRANT_LEASE: grants.lease_is_due,
+    Timer.GRANT_LAPSE: grants.lapse_is_over,
+    Timer.LOCK_REQUEST: requesting.request_is_due,
     Timer.STEAL: _steal,
     Timer.RETIRE: _retire,
     Timer.RETENTION: _retention,

@@ -25,11 +25,26 @@ HELD = 0
 """The ticket of a holder: earlier than every waiter's."""
 
 
+class Party(NamedTuple):
+    """On whose account something is held or asked for."""
+
+    id: str
+    session_id: str
+    is_session: bool = False
+
+
 class Entry(NamedTuple):
     owner: str
     request: PathRequest
     ticket: int
     """HELD, or the waiter's place in the order of arrival."""
+    party: Party
+
+
+def excludes(a: Party, b: Party) -> bool:
+    if a.id == b.id:
+        return False
+    return not (a.session_id == b.session_id and (a.is_session or b.is_session))
 
 
 _ticket = itemgetter(2)
@@ -64,8 +79,9 @@ class _Node:
 class LockTable:
     """Grants are made and taken back by `add` and `remove`; `blockers` says what is in the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, fold_case: bool = False) -> None:
         self._root = _Node()
+        self._parties: dict[str, Party] = {}
         self._entries: dict[str, tuple[PathRequest, ...]] = {}
         self._tickets: dict[str, int] = {}
 
@@ -75,11 +91,12 @@ class LockTable:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, owner: str, requests: tuple[PathRequest, ...], ticket: int = HELD) -> None:
+    def add(self, owner: str, requests: tuple[PathRequest, ...], party: Party, ticket: int = HELD) -> None:
         """Enters a holder, or with a ticket above HELD a waiter. The owner must not be there yet."""
         assert owner not in self._entries, f"{owner} is in the lock table already"
         self._entries[owner] = requests
         self._tickets[owner] = ticket
+        self._parties[owner] = party
         for request in requests:
             node = self._root
             for segment in key_of(request):
@@ -88,13 +105,32 @@ class LockTable:
                 if child is None:
                     child = node.children[segment] = _Node()
                 node = child
-            insort(node.entries(request.mode), Entry(owner, request, ticket), key=_ticket)
+            insort(node.entries(request.mode), Entry(owner, request, ticket, party), key=_ticket)
 
     def remove(self, owner: str) -> None:
         """Takes out a holder or waiter; none by that name is a harmless repeat."""
         ticket = self._tickets.pop(owner, HELD)
+        party = self._parties.pop(owner, None)
         for request in self._entries.pop(owner, ()):
-            self._take_out(Entry(owner, request, ticket))
+            assert party
+            self._take_out(Entry(owner, request, ticket, party))
+
+    def party(self, owner: str) -> Party | None:
+        return self._parties.get(owner)
+
+    def requests(self, owner: str) -> tuple[PathRequest, ...]:
+        return self._entries.get(owner, ())
+
+    def conflicts(
+        self, requests: tuple[PathRequest, ...], party: Party, ticket: int | None = None
+    ) -> Iterator[tuple[PathRequest, Entry]]:
+        for request in requests:
+            for entries in self.incompatible(request):
+                for one in list(entries):
+                    if (one.ticket == HELD or (ticket is not None and one.ticket < ticket)) and excludes(
+                        one.party, party
+                    ):
+                        yield request, one
 
     def ticket(self, owner: str) -> int | None:
         return self._tickets.get(owner)
@@ -104,19 +140,12 @@ class LockTable:
         for owner, requests in self._entries.items():
             yield owner, self._tickets[owner], requests
 
-    def blockers(self, requests: tuple[PathRequest, ...], ticket: int, owner: str = "") -> list[Entry]:
-        """What keeps a request with this ticket from being granted: for each path one holder, and the
-        last waiter that came before it. Empty: it may be granted."""
+    def blockers(self, requests: tuple[PathRequest, ...], ticket: int, party: Party) -> list[Entry]:
         found: list[Entry] = []
         for request in requests:
-            holder: Entry | None = None
-            waiter: Entry | None = None
-            for entries in self.incompatible(request):
-                if holder is None and entries[0].ticket == HELD:
-                    holder = next((one for one in _holders(entries) if one.owner != owner), None)
-                place = bisect_left(entries, ticket, key=_ticket) - 1
-                if place >= 0 and entries[place].ticket > (waiter.ticket if waiter else HELD):
-                    waiter = entries[place]
+            mine = [e for r, e in self.conflicts((request,), party, ticket)]
+            holder = next((e for e in mine if e.ticket == HELD), None)
+            waiter = max((e for e in mine if e.ticket != HELD), key=_ticket, default=None)
             found.extend(one for one in (holder, waiter) if one is not None)
         return found
 

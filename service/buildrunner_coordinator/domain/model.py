@@ -155,6 +155,8 @@ class Session:
     # In memory only:
     slots_taken: int = 0
     """Slots of workers that its tasks have now, those sent ahead among them."""
+    heard_us: int = 0
+    """Core time of the last sign that somebody drives it."""
 
     @property
     def is_over(self) -> bool:
@@ -328,11 +330,13 @@ class Lapse:
     acquired_at_us: int
     until_us: int
     files: tuple[PathRequest, ...] = ()
+    since_us: int = 0
+    """Core time since when they are held; about right behind a restart."""
 
 
 @dataclass(slots=True)
 class Grant:
-    """Paths taken by hand or by a program; see `grants.py`. As GrantRow, with what is known in memory only."""
+    """Paths taken by hand or by a program, as GrantRow; see `grants.py`."""
 
     grant_id: str
     session_id: str

@@ -81,3 +81,9 @@ def _check_text(path: str) -> None:
         )
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         raise Refusal(Reason.INVALID, f"A path is longer than {MAX_PATH_BYTES} bytes: {path[:60]!r}...")
+
+
+def overlaps(a: PathRequest, b: PathRequest, fold_case: bool = False) -> bool:
+    x, y = key_of(a), key_of(b)
+    n = min(len(x), len(y))
+    return x[:n] == y[:n]

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import heapq
 
-from buildrunner_coordinator.domain import attempts, reserving, waiting
+from buildrunner_coordinator.domain import (
+    attempts,
+    conflicts,
+    endings,
+    relocking,
+    requesting,
+    reserving,
+    waiting,
+)
 from buildrunner_coordinator.domain.model import (
     Session,
     SessionStatus,
@@ -32,21 +40,90 @@ _MOST_PARKED = 2000
 """So many tasks find their paths taken in one pass at most; the others are looked at in the next one,
 so that a flood of tasks for one path does not hold up heartbeats."""
 
+_MOST_PASSES = 8
+"""In one batch; what is left then is looked at in the next one, at once."""
+
 Candidate = tuple[bool, bool, float, int, int, Worker]
 """A worker in the order in which a lane asks them: full ones last, before them those on which room is
 kept, then by the share of slots taken, by arrival. The fifth is what this order was reckoned with."""
 
 
 def place(core: State, now: Time) -> None:
-    """One pass. Ends when nothing is left that a worker could take now."""
-    workers = [one for one in core.workers.values() if has_room(one)] if core.queue.lanes else []
-    if workers:
-        _Pass(core, workers, now).run()
+    """Ends when nothing is left that a worker could take now, and nobody waits for paths that are free.
+
+    One pass, and another where tasks without a place to run at stood aside for those who can go at once.
+    """
+    relocking.go_on(core)
+    for _ in range(_MOST_PASSES):
+        requesting.serve(core, now)
+        workers = _place_once(core, now)
+        if core.queue.waiters.circles:
+            _fail_deadlocked(core, now)
+        elif not core.queue.waiters.called and not _let_pass(core, workers):
+            break
     else:
-        core.queue.kept = {}
+        core.timers.add(now.us, Timer.STEAL)
     if core.queue.unstarted:
         rebalance(core, now)
         make_way(core, now)
+
+
+def _place_once(core: State, now: Time) -> list[Worker]:
+    """The workers that had room before it."""
+    workers = [one for one in core.workers.values() if has_room(one)] if core.queue.lanes else []
+    if workers:
+        _recall(core, workers)
+        _Pass(core, workers, now).run()
+    else:
+        core.queue.kept = {}
+    return workers
+
+
+def _recall(core: State, workers: list[Worker]) -> None:
+    """Who stood aside and could be placed now is back at its place before anybody is served."""
+    for key in list(core.queue.waiters.aside):
+        task = core.tasks[key[0]][key[1]]
+        if _could_go(core, task, workers):
+            waiting.come_back(core, task)
+
+
+def _could_go(core: State, task: Task, workers: list[Worker]) -> bool:
+    """A worker has room for it and its session may have it placed, leaving path locks aside."""
+    if task.status is not TaskStatus.QUEUED or not may_place(core.sessions[task.session_id]):
+        return False
+    return any(
+        has_room(one) and suits(one, task.session_id, task.traits) and takes(one, task) for one in workers
+    )
+
+
+def _let_pass(core: State, workers: list[Worker]) -> bool:
+    if not core.queue.waiters.woken:
+        return False
+
+    def could_go(key: waiting.Key) -> bool:
+        if not key[0]:
+            return core.requesters[key[1]].attached
+        return _could_go(core, core.tasks[key[0]][key[1]], workers)
+
+    def keeps_place(task: Task) -> bool:
+        # Its session's own limit is no reason for others to wait, however long it has waited itself.
+        return waiting.is_aged(core, task) and may_place(core.sessions[task.session_id])
+
+    return waiting.let_pass(core, could_go, keeps_place)
+
+
+def _fail_deadlocked(core: State, now: Time) -> None:
+    """Tasks whose wait closed a circle: it would not end by itself."""
+    circles, core.queue.waiters.circles = core.queue.waiters.circles, {}
+    for (session_id, task_id), steps in circles.items():
+        task = core.tasks.get(session_id, {}).get(task_id)
+        if task is None or task.status is not TaskStatus.QUEUED or not task.ticket:
+            continue
+        session = core.sessions[session_id]
+        me = f"session {session_id} ({session.name})"
+        task.error = f"its wait closes a circle: {me} {conflicts.circle_phrase(core, steps)}"
+        task.ended_at_us = now.wall_us
+        endings.fail(core, task, "DEADLOCK", now)
 
 
 def has_room(worker: Worker) -> bool:

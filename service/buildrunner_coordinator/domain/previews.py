@@ -15,7 +15,7 @@ from typing import NamedTuple
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain import graphs, tasks
 from buildrunner_coordinator.domain.explaining import taken_paths
-from buildrunner_coordinator.domain.locks import Entry, LockTable
+from buildrunner_coordinator.domain.locks import Entry, LockTable, Party
 from buildrunner_coordinator.domain.model import PathRequest, TaskStatus, Time
 from buildrunner_coordinator.domain.replies import PlanLook, Wait
 from buildrunner_coordinator.domain.state import State
@@ -48,11 +48,12 @@ class Conflict(NamedTuple):
 
 
 def preview_plan(core: State, command: c.PreviewPlan, now: Time) -> PlanLook:
+    session_id = ""
     if command.session_id:
-        tasks.check_plan(core, command.session_id, command.tasks, start=False)
+        session_id = tasks.check_plan(core, command.session_id, command.tasks, start=False).session_id
     else:
         tasks.check_tasks(core, None, command.tasks)
-    return PlanLook(_waits(core, command.tasks))
+    return PlanLook(_waits(core, command.tasks, session_id))
 
 
 def shape_of(plan: Sequence[c.NewTask]) -> Shape:
@@ -76,7 +77,9 @@ def _needs(plan: Sequence[c.NewTask]) -> dict[str, tuple[str, ...]]:
     return {task.task_id: tuple(dict.fromkeys(task.needs)) for task in plan}
 
 
-def _waits(core: State, plan: Sequence[c.NewTask]) -> list[tuple[str, TaskStatus, list[Wait]]]:
+def _waits(
+    core: State, plan: Sequence[c.NewTask], session_id: str
+) -> list[tuple[str, TaskStatus, list[Wait]]]:
     found: list[tuple[str, TaskStatus, list[Wait]]] = []
     known: dict[tuple[PathRequest, ...], Wait | None] = {}
     if not len(core.locks):
@@ -85,7 +88,7 @@ def _waits(core: State, plan: Sequence[c.NewTask]) -> list[tuple[str, TaskStatus
         if not task.files:
             continue
         if task.files not in known:
-            known[task.files] = taken_paths(core, task.files)
+            known[task.files] = taken_paths(core, task.files, session_id)
         wait = known[task.files]
         if wait is not None:
             found.append((task.task_id, TaskStatus.BLOCKED if task.needs else TaskStatus.QUEUED, [wait]))
@@ -103,7 +106,7 @@ class _Conflicts:
         self._table = LockTable()
         for ticket, task in enumerate(plan, 1):
             if task.files:
-                self._table.add(task.task_id, task.files, ticket)
+                self._table.add(task.task_id, task.files, Party(task.task_id, ""), ticket)
         self._needs = _needs(plan)
         self._level = graphs.levels(self._needs)
         self._dependents = graphs.dependents_of(self._needs)

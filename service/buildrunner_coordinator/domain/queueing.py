@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 
-from buildrunner_coordinator.domain.model import Task, Traits
+from buildrunner_coordinator.domain.locks import Entry
+from buildrunner_coordinator.domain.model import PathRequest, Task, Traits
 
 Lane = list[tuple[int, int, Task]]
 """A heap by index. Entries that are not queued any more are dropped when they come up."""
@@ -15,12 +16,20 @@ class Waiters:
 
     def __init__(self) -> None:
         self.behind: dict[tuple[str, str], str] = {}
-        """Parked tasks, and the owner in the lock table that each is parked behind."""
+        """Parked tasks and requests, and the owner in the lock table that each is parked behind."""
         self.parked: dict[str, dict[tuple[str, str], None]] = {}
         self.waiting: set[tuple[str, str]] = set()
         """Tasks with a place in the order, parked or just woken."""
         self.woken: dict[tuple[str, str], None] = {}
         """Those of them that are not parked: nobody was in their way when they were last looked at."""
+        self.aside: dict[tuple[str, str], None] = {}
+        """Tasks that keep their ticket and let others go first, since they cannot be placed now."""
+        self.called: dict[str, None] = {}
+        """Requests by hand, by waiter id, that are to be looked at again."""
+        self.giving_up: set[str] = set()
+        """Paused sessions that give their own locks up once nothing of them runs."""
+        self.circles: dict[tuple[str, str], list[tuple[PathRequest, Entry]]] = {}
+        """Tasks whose wait closes a circle, and the way round."""
 
 
 class Claim:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import codec, explaining, sessions, views, waiting
+from buildrunner_coordinator.domain import (
+    codec,
+    conflicts,
+    explaining,
+    finding,
+    grants,
+    views,
+    waiting,
+    waits,
+)
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import (
@@ -33,10 +42,13 @@ if TYPE_CHECKING:
 
     from buildrunner_coordinator.domain.state import State
 
+_SHOWN_CONFLICTS = 8
+"""Of each waiter in a list."""
+
 
 def list_locks(core: State, command: c.ListLocks, now: Time) -> Callable[[], LockPage]:
     key = key_of(parse_request(command.path)) if command.path else ()
-    session_id = sessions.find(core, command.session_id).session_id if command.session_id else ""
+    session_id = finding.find(core, command.session_id).session_id if command.session_id else ""
 
     def wanted(one_session: str, path_key: tuple[str, ...]) -> bool:
         shorter = min(len(path_key), len(key))
@@ -69,6 +81,9 @@ def all_locks(core: State) -> list[LockView]:
                      lapse.acquired_at_us, lapse.until_us)
             for i, one in enumerate(lapse.files)
         )  # fmt: skip
+    for grant in core.grants.values():
+        if not grant.suspended:
+            found.extend(grants.views(core, grant))
     return found
 
 
@@ -83,14 +98,14 @@ def read_summary(core: State, command: c.ReadSummary, now: Time) -> Callable[[],
         by_worker = dict.fromkeys((one.value for one in WorkerStatus), 0)
         for worker in core.workers.values():
             by_worker[worker.status.value] += 1
-        waiters = len(core.queue.waiters.waiting)
+        waiters = len(core.queue.waiters.waiting) + len(core.requesters)
         return Summary(by_session, by_worker, tasks, sum(1 for _ in all_locks(core)), waiters)
 
     return summary
 
 
 def read_all(core: State, command: c.ReadAll, now: Time) -> Callable[[], Everything]:
-    session_ids = [sessions.find(core, one).session_id for one in command.session_ids]
+    session_ids = [finding.find(core, one).session_id for one in command.session_ids]
 
     def everything() -> Everything:
         tasks = [views.task_view(core, t) for one in session_ids for t in core.tasks.get(one, {}).values()]
@@ -109,7 +124,7 @@ def read_all(core: State, command: c.ReadAll, now: Time) -> Callable[[], Everyth
 def explain_tasks(
     core: State, command: c.ExplainTasks, now: Time
 ) -> Callable[[], list[tuple[TaskView, list[Wait]]]]:
-    session = sessions.find(core, command.session_id)
+    session = finding.find(core, command.session_id)
     mine = core.tasks.get(session.session_id, {})
     if (
         command.task_id
@@ -139,9 +154,11 @@ def _key(lock: LockView) -> tuple[str, ...]:
 def _waiters(core: State, now: Time) -> list[WaiterView]:
     found = []
     waiting_now = [(ticket, owner, files) for owner, ticket, files in core.locks.owners() if ticket != HELD]
-    for position, (_, owner, files) in enumerate(sorted(waiting_now), 1):
-        session_id, _, task_id = owner.partition("/")
-        task = core.tasks[session_id][task_id]
-        holder = Holder(session_id, core.sessions[session_id].name, task_id, "", "", "")
-        found.append(WaiterView(holder, files, now.us - task.waits_since_us, position, task.waits_on))
+    for position, (ticket, owner, files) in enumerate(sorted(waiting_now), 1):
+        holder = waits.holder_of(core, owner)
+        party = core.locks.party(owner)
+        if holder is not None and party is not None:
+            in_its_way = conflicts.of(core, files, party, ticket, limit=_SHOWN_CONFLICTS)
+            waited_us = max(0, now.us - waits.since_us(core, owner))
+            found.append(WaiterView(holder, files, waited_us, position, tuple(in_its_way)))
     return found

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from buildrunner_coordinator.domain.replies import LockConflict
 
 
@@ -46,14 +48,17 @@ class Refusal(Exception):
     the way when it is about path locks.
     """
 
-    def __init__(
-        self, reason: Reason, message: str, *, conflicts: tuple[LockConflict, ...] = (), **details: str
-    ) -> None:
+    def __init__(self, reason: Reason, message: str, **details: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.details = details
-        self.conflicts = conflicts
+        self.conflicts: tuple[LockConflict, ...] = ()
+
+    def about(self, conflicts: Iterable[LockConflict]) -> Refusal:
+        """The same refusal, naming who is in the way of a request for paths."""
+        self.conflicts = tuple(conflicts)
+        return self
 
     def __repr__(self) -> str:
         return f"Refusal({self.reason}, {self.message!r})"

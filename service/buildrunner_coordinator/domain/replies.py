@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from buildrunner_coordinator.domain.changes import LapseRow, PoolRow, SessionRow, TaskRow
 from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest, TaskStatus, Worker
+from buildrunner_coordinator.domain.refusals import Refusal
 
 # ------------------------------------------------------------------- replies
 
@@ -146,6 +147,12 @@ class Acquired(NamedTuple):
     waited_us: int = 0
 
 
+class Answer(NamedTuple):
+    """To somebody who waited for paths by hand; sent to the waiter id."""
+
+    reply: Acquired | Refusal
+
+
 class Queued(NamedTuple):
     """It waits; the answer (Acquired, or a Refusal) is sent to `waiter_id` once there is one."""
 
@@ -241,8 +248,8 @@ class Drain(NamedTuple):
     reason: str
 
 
-Send = Assign | Revoke | Stop | Acknowledge | Drain
-"""Sent to one worker, in order: `Core.take_sends()` gives (worker_id, Send) pairs."""
+Send = Assign | Revoke | Stop | Acknowledge | Drain | Answer
+"""Sent to one worker, or to one who waits for paths, in order: `Core.take_sends()` gives (id, Send) pairs."""
 
 
 # --------------------------------------------------------------------- feed

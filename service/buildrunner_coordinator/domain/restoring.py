@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from buildrunner_coordinator.domain import codec, waiting, workers
+from buildrunner_coordinator.domain import codec, grants, requesting, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot, SpecRow, TaskRow
+from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import (
     Lapse,
     Outcome,
@@ -36,9 +37,11 @@ def restore(core: State, snapshot: Snapshot, now: Time) -> None:
             _place_task(core, task, now)
     for lapse in lapses:
         core.lapses[lapse.attempt_id] = lapse
+        lapse.since_us = now.us - max(0, now.wall_us - lapse.acquired_at_us)
         if lapse.files:
-            core.locks.add(lapse.attempt_id, lapse.files)
+            core.locks.add(lapse.attempt_id, lapse.files, Party(lapse.attempt_id, lapse.session_id))
         core.timers.add(lapse.until_us, Timer.LAPSE, lapse.attempt_id)
+    _restore_grants(core, snapshot, now)
     for pool_row in snapshot.pools:
         pool = codec.pool_of(pool_row)
         core.pools[pool.session_id, pool.host] = pool
@@ -74,12 +77,28 @@ def _extend_lock_delays(core: State, lapses: list[Lapse], last_us: int, now: Tim
                 core.journal.tasks[task.index] = task
 
 
+def _restore_grants(core: State, snapshot: Snapshot, now: Time) -> None:
+    """Leases begin anew, as those of workers do; lock delays go on from where the last commit left them."""
+    away_us = max(0, now.us - snapshot.meta.last_us)
+    for row in snapshot.grants:
+        grant = codec.grant_of(row)
+        if grant.until_us > snapshot.meta.last_us and away_us:
+            grant.until_us += away_us
+            core.journal.grants[grant.grant_id] = grant
+        grants.remember(core, grant)
+    for stored in snapshot.lock_requests:
+        requesting.restore(core, codec.lock_request_of(stored), now)
+
+
 def _restore_sessions(core: State, snapshot: Snapshot, now: Time) -> None:
     for row in sorted(snapshot.sessions, key=lambda one: one.ordinal):
         session = codec.session_of(row)
+        session.heard_us = now.us
         core.sessions[session.session_id] = session
         if not session.is_over:
             remember(core, session)
+            if session.locks_released:
+                core.queue.waiters.giving_up.add(session.session_id)
             if session.ending_as is not None:
                 core.timers.add(now.us, Timer.SWEEP, session.session_id)
         elif core.settings.retention_ms:
@@ -112,12 +131,14 @@ def _place_task(core: State, task: Task, now: Time) -> None:
             not attempt.started and attempt.stop_as is None and _is_unwanted(core, task, worker)
         )
         if task.files:
-            core.locks.add(attempt.attempt_id, task.files)
+            core.locks.add(attempt.attempt_id, task.files, Party(attempt.attempt_id, task.session_id))
     elif task.status is TaskStatus.BLOCKED:
         _block(core, task)
     elif task.status is TaskStatus.CANCELLING:
         core.timers.add(task.not_before_us, Timer.TASK, *task.key)
     else:
+        if task.ticket:
+            waiting.take_place(core, task)
         waiting.enqueue(core, task)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, history, views, waiting
+from buildrunner_coordinator.domain import attempts, endings, history, relocking, views, waiting
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.codec import session_row
-from buildrunner_coordinator.domain.ids import fresh_id, resolve
+from buildrunner_coordinator.domain.finding import find
+from buildrunner_coordinator.domain.ids import fresh_id
 from buildrunner_coordinator.domain.model import Driver, Outcome, Pool, Session, SessionStatus, Time
 from buildrunner_coordinator.domain.moves import check_session, move_session
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from buildrunner_coordinator.domain.state import State
-
-LAST = "last"
-
-
-def find(core: State, given: str) -> Session:
-    """By id, unique prefix, or "last". Raises Refusal (SESSION_NOT_FOUND, AMBIGUOUS_ID)."""
-    if given == LAST:
-        if not core.sessions:
-            raise Refusal(Reason.SESSION_NOT_FOUND, "There are no sessions yet.", id=given)
-        return max(core.sessions.values(), key=lambda session: session.order)
-    return core.sessions[resolve(given, core.sessions, Reason.SESSION_NOT_FOUND, "session")]
 
 
 def shown(core: State, session: Session) -> Callable[[], SessionRow]:
@@ -122,6 +112,7 @@ def start_session(core: State, command: c.StartSession, now: Time) -> Callable[[
     check_session(session, "start")
     if command.wanted_workers is not None:
         session.wanted_workers = command.wanted_workers
+    relocking.take_again(core, session)
     session.worker_id = command.worker_id or session.worker_id
     run(core, session, "start", now)
     return shown(core, session)
@@ -130,8 +121,8 @@ def start_session(core: State, command: c.StartSession, now: Time) -> Callable[[
 def resume_session(core: State, command: c.ResumeSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
     check_session(session, "resume")
+    relocking.take_again(core, session)
     session.worker_id = command.worker_id or session.worker_id
-    session.locks_released = False
     run(core, session, "resume", now)
     return shown(core, session)
 
@@ -142,7 +133,8 @@ def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[
     if move_session(core, session, "pause"):
         what = "what runs is stopped and queued again" if command.now else "what runs goes on to its end"
         history.note_session(core, session, "paused", f"Paused: {what}")
-    session.locks_released = session.locks_released or command.release_locks
+    if command.release_locks:
+        relocking.give_up(core, session)
     core.touch(session)
     waiting.step_aside(core, session.session_id)
     for task in list(core.tasks[session.session_id].values()):

@@ -57,9 +57,13 @@ class State:
         self.lapses: dict[str, Lapse] = {}
         self.grants: dict[str, Grant] = {}
         """Paths taken by hand or by a program, those that lapsed or were given up for a time among them."""
+        self.session_grants: dict[str, dict[str, Grant]] = {}
+        """The same by session."""
+        self.accounts: dict[str, dict[tuple[str, str], Grant]] = {}
+        """By account (session, attempt or outermost grant with a lease), path and kind: who holds it."""
         self.requesters: dict[str, LockRequest] = {}
         """Those who wait for such, by waiter id."""
-        self.locks = LockTable()
+        self.locks = LockTable(self.folds_case)
         self.queue = Queue()
         self.timers = Timers()
         self.recent = RecentReports()
@@ -77,6 +81,11 @@ class State:
     def touch(self, session: Session) -> None:
         """The session has changed."""
         self.journal.sessions[session.session_id] = session
+        self.hear(session)
+
+    def hear(self, session: Session) -> None:
+        """Somebody, or something of it, shows that the session is driven."""
+        session.heard_us = self.now.us
 
     def send(self, worker_id: str, message: Send) -> None:
         """To be sent once the batch is durable."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, endings, history, sessions, steps, views, waiting
+from buildrunner_coordinator.domain import (
+    attempts,
+    endings,
+    finding,
+    history,
+    relocking,
+    sessions,
+    steps,
+    views,
+    waiting,
+)
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.codec import task_of
 from buildrunner_coordinator.domain.graphs import find_cycle
@@ -22,7 +32,7 @@ _REVIVABLE = (TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
 
 
 def submit_tasks(core: State, command: c.SubmitTasks, now: Time) -> Callable[[], Submitted]:
-    session = sessions.find(core, command.session_id)
+    session = finding.find(core, command.session_id)
     _check_open(session)
     check_tasks(core, session, command.tasks)
     added = _add(core, session, command.tasks, now)
@@ -50,7 +60,7 @@ def submit_plan(core: State, command: c.SubmitPlan, now: Time) -> Callable[[], S
 
 def check_plan(core: State, session_id: str, tasks: tuple[c.NewTask, ...], *, start: bool) -> Session:
     """The session that such tasks may be added to. Raises Refusal."""
-    session = sessions.find(core, session_id)
+    session = finding.find(core, session_id)
     _check_open(session)
     if start:
         check_session(session, "start")
@@ -90,7 +100,7 @@ def check_tasks(core: State, session: Session | None, tasks: tuple[c.NewTask, ..
 
 def cancel_task(core: State, command: c.CancelTask, now: Time) -> Callable[[], TaskView]:
     """Stops it. Raises Refusal (TASK_NOT_FOUND) also for one that is over: only the store knows those."""
-    session = sessions.find(core, command.session_id)
+    session = finding.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
     if task is None:
         raise Refusal(Reason.TASK_NOT_FOUND, f"There is no unfinished task {command.task_id!r} in session "
@@ -106,7 +116,7 @@ def cancel_task(core: State, command: c.CancelTask, now: Time) -> Callable[[], T
 
 def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], Retried]:
     """Revives failed, skipped and cancelled tasks, and the session with them."""
-    session = sessions.find(core, command.session_id)
+    session = finding.find(core, command.session_id)
     check_session(session, "retry")
     if session.ending_as is not None:
         raise Refusal(
@@ -114,6 +124,7 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
         )
     _check_current(session, command)
     chosen = _to_revive(core, session, command)
+    relocking.take_again(core, session)
     was_over = session.is_over
     if was_over:
         sessions.remember(core, session)
@@ -133,7 +144,7 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
 
 
 def find_task(core: State, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
-    session = sessions.find(core, command.session_id)
+    session = finding.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
     if task is None:
         return lambda: TaskPlace(session.session_id, None, 0, session.is_over, session.run)

@@ -5,8 +5,10 @@ The whole answer to why a task does not run, which looks at everything else too,
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import history
-from buildrunner_coordinator.domain.model import Outcome, Task
+from buildrunner_coordinator.domain import grants, history
+from buildrunner_coordinator.domain.deadlocks import request_name
+from buildrunner_coordinator.domain.locks import HELD
+from buildrunner_coordinator.domain.model import Outcome, PathRequest, Task
 from buildrunner_coordinator.domain.replies import Holder, Wait
 from buildrunner_coordinator.domain.state import State
 
@@ -31,7 +33,7 @@ def locks_wait(core: State, paths: tuple[str, ...], owners: tuple[str, ...]) -> 
         if holder is None:
             continue
         holders.append(holder)
-        if holder.attempt_id:
+        if core.locks.ticket(owner) == HELD:
             held.append(_has_it(core, holder))
         else:
             before.append(_name(holder))
@@ -51,7 +53,7 @@ def listed(names: tuple[str, ...] | list[str], last: str = "and") -> str:
 
 
 def holder_of(core: State, owner: str) -> Holder | None:
-    """Who this owner in the lock table is: a live attempt, what a lost one left, or a waiter."""
+    """Who this owner in the lock table is: a live attempt, what a lost one left, a grant, or a waiter."""
     task = core.attempts.get(owner)
     if task is not None and task.attempt is not None:
         a = task.attempt
@@ -60,23 +62,85 @@ def holder_of(core: State, owner: str) -> Holder | None:
     if lapse is not None:
         name = core.sessions[lapse.session_id].name if lapse.session_id in core.sessions else ""
         return Holder(lapse.session_id, name, lapse.task_id, owner, lapse.worker_id, lapse.host)
-    session_id, _, task_id = owner.partition("/")
+    grant = core.grants.get(owner)
+    if grant is not None:
+        return grants.holder_of(core, grant)
+    session_id, _, rest = owner.partition("/")
+    if not rest:
+        return None
+    if not session_id:
+        return _requester(core, rest)
     session = core.sessions.get(session_id)
-    return Holder(session_id, session.name, task_id, "", "", "") if session is not None and task_id else None
+    return Holder(session_id, session.name, rest, "", "", "") if session is not None else None
+
+
+def owner_of(core: State, holder: Holder) -> str:
+    """The name of such a holder or waiter in the lock table."""
+    if holder.grant_id:
+        return holder.grant_id if holder.grant_id in core.grants else request_name(holder.grant_id)
+    return holder.attempt_id or f"{holder.session_id}/{holder.task_id}"
+
+
+def since_us(core: State, owner: str) -> int:
+    """Core time since when this owner in the lock table holds or waits."""
+    task = core.attempts.get(owner)
+    if task is not None and task.attempt is not None:
+        return task.attempt.assigned_us
+    if owner in core.lapses:
+        return core.lapses[owner].since_us
+    if owner in core.grants:
+        return core.grants[owner].acquired_us
+    session_id, _, rest = owner.partition("/")
+    if not session_id and rest in core.requesters:
+        return core.requesters[rest].since_us
+    waiter = core.tasks.get(session_id, {}).get(rest)
+    return waiter.waits_since_us if waiter is not None and waiter.waits_since_us else core.now.us
+
+
+def lock_id_of(core: State, owner: str, request: PathRequest) -> str:
+    """The id of the lock by which this holder has that path."""
+    grant = core.grants.get(owner)
+    if grant is not None:
+        return grants.lock_id(grant, request)
+    files = core.locks.requests(owner)
+    return f"{owner}-{files.index(request)}" if request in files else ""
+
+
+def who(core: State, owner: str) -> str:
+    """An owner in the lock table, for people."""
+    holder = holder_of(core, owner)
+    return _name(holder) if holder is not None else owner
+
+
+def _requester(core: State, waiter_id: str) -> Holder | None:
+    request = core.requesters.get(waiter_id)
+    if request is None:
+        return None
+    session = core.sessions.get(request.session_id)
+    task = core.attempts.get(request.attempt_id) if request.attempt_id else None
+    return Holder(request.session_id, session.name if session else "", task.task_id if task else "",
+                  request.attempt_id, "", request.host, waiter_id)  # fmt: skip
 
 
 def _has_it(core: State, holder: Holder) -> str:
     lapse = core.lapses.get(holder.attempt_id)
-    if lapse is not None:
-        left = history.duration(max(0, lapse.until_us - core.now.us))
-        return f"{_name(holder)}, whose worker {holder.worker_id} was lost (for another {left} at most)"
-    task = core.attempts[holder.attempt_id]
-    since_us = core.now.us - task.attempt.assigned_us if task.attempt is not None else 0
-    return f"{_name(holder)} on worker {holder.worker_id} for {history.duration(max(0, since_us))}"
+    grant = core.grants.get(holder.grant_id) if holder.grant_id else None
+    until_us = grant.until_us if grant is not None else lapse.until_us if lapse is not None else 0
+    if until_us:
+        left = history.duration(max(0, until_us - core.now.us))
+        lost = f"whose worker {holder.worker_id} was" if lapse is not None else "whose holder was"
+        return f"{_name(holder)}, {lost} lost (for another {left} at most)"
+    held = history.duration(max(0, core.now.us - since_us(core, holder.grant_id or holder.attempt_id)))
+    if grant is not None:
+        return f"{_name(holder)} for {held}"
+    return f"{_name(holder)} on worker {holder.worker_id} for {held}"
 
 
 def _name(holder: Holder) -> str:
-    return f"{holder.session_name or holder.session_id}/{holder.task_id}"
+    name = holder.session_name or holder.session_id
+    if holder.task_id:
+        return f"{name}/{holder.task_id}"
+    return f"session {holder.session_id} ({name})"
 
 
 def _pause(core: State, task: Task) -> Wait:

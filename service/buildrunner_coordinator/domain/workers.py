@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, cleaning, history, sessions, views
+from buildrunner_coordinator.domain import attempts, cleaning, finding, history, views
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import PoolRow
 from buildrunner_coordinator.domain.codec import pool_row
@@ -41,7 +41,7 @@ def find(core: State, given: str) -> Worker:
 def register(core: State, command: c.Register, now: Time) -> Registered:
     """A new worker, or one that is back: then both sides compare what it has with what it should have."""
     if command.session_id:
-        session_id = sessions.find(core, command.session_id).session_id
+        session_id = finding.find(core, command.session_id).session_id
     else:
         session_id = ""
     worker = core.workers.get(command.worker_id) if command.store_id in ("", core.store_id) else None
@@ -186,7 +186,7 @@ def list_workers(core: State, command: c.ListWorkers, now: Time) -> WorkerPage:
 def set_pool(core: State, command: c.SetPool, now: Time) -> PoolRow:
     session_id = ""
     if command.session_id:
-        session = sessions.find(core, command.session_id)
+        session = finding.find(core, command.session_id)
         if session.is_over:
             raise Refusal(
                 Reason.WRONG_STATE, f"Session {session.session_id} is {session.status}: it needs no workers."

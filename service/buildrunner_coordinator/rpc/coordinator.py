@@ -21,7 +21,15 @@ from buildrunner_parallel.v1.coordinator_service_pb2_grpc import CoordinatorServ
 
 log = logging.getLogger(__name__)
 
-CAPABILITIES = ("watch-resume", "submit-plan", "worker-polling", "output-follow", "ended-attempts", "history")
+CAPABILITIES = (
+    "watch-resume",
+    "submit-plan",
+    "worker-polling",
+    "output-follow",
+    "ended-attempts",
+    "history",
+    "locks-by-hand",
+)
 BACKUP_PIECE_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 4 << 20
 WORKERS_LEAVE_S = 12.0

@@ -6,15 +6,17 @@ import asyncio
 import hmac
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from buildrunner_coordinator.domain.refusals import Refusal
 from buildrunner_coordinator.engine.engine import EngineStoppedError
 from buildrunner_coordinator.rpc.convert.basics import cut
+from buildrunner_coordinator.rpc.convert.locks import conflict_message
 from buildrunner_coordinator.rpc.status import CODES, DETAILS_KEY, MAX_MESSAGE_BYTES, encode_details
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,16 @@ class RpcError(Exception):
 
 
 async def end_with(
-    context: Context, code: grpc.StatusCode, reason: str, message: str, details: Mapping[str, str]
+    context: Context,
+    code: grpc.StatusCode,
+    reason: str,
+    message: str,
+    details: Mapping[str, str],
+    extra: Iterable[Message] = (),
 ) -> NoReturn:
     """Ends the call with a status and its details."""
     message = cut(message, MAX_MESSAGE_BYTES)
-    trailing = ((DETAILS_KEY, encode_details(code, reason, message, details)),)
+    trailing = ((DETAILS_KEY, encode_details(code, reason, message, details, extra)),)
     await context.abort(code, message, trailing)
     raise AssertionError("abort returned")
 
@@ -127,7 +134,8 @@ def _guarded(handler: Handler, method: str) -> Handler:
 
 async def _answer(context: Context, error: BaseException, method: str) -> NoReturn:
     if isinstance(error, Refusal):
-        await end_with(context, CODES[error.reason], error.reason.value, error.message, error.details)
+        code, conflicts = CODES[error.reason], map(conflict_message, error.conflicts)
+        await end_with(context, code, error.reason.value, error.message, error.details, conflicts)
     if isinstance(error, RpcError):
         await end_with(context, error.code, error.reason, error.message, error.details)
     if isinstance(error, EngineStoppedError):

@@ -212,7 +212,15 @@ def path_requests(requests: Iterable[types.PathRequest]) -> tuple[PathRequest, .
     """Normalised, in order, without repeats. Raises Refusal (INVALID)."""
     found: dict[PathRequest, None] = {}
     for request in requests:
-        mode = LOCK_MODE.domain(request.mode) or LockMode.EXCLUSIVE
+        mode = LOCK_MODE.domain(request.mode) or (None if request.mode else LockMode.EXCLUSIVE)
+        if mode is None:
+            raise invalid(
+                f"The lock mode {request.mode} of {request.path!r} is not known: shared or exclusive."
+            )
         kind = LOCK_KIND.domain(request.kind)
+        if kind is None and request.kind not in (0, types.LOCK_KIND_AUTO):
+            raise invalid(
+                f"The lock kind {request.kind} of {request.path!r} is not known to this coordinator."
+            )
         found[parse_request(request.path, mode, kind.value if kind else "auto")] = None
     return tuple(found)

@@ -142,6 +142,7 @@ def encode_send(send: Send) -> bytes:
     if isinstance(send, Revoke):
         revocation = pb.Revocation(attempt_id=send.attempt_id, fence=send.fence)
         return pb.ConnectResponse(revocations=[revocation]).SerializeToString()
+    assert isinstance(send, Drain), f"{type(send).__name__} is not for workers"
     return _encode_drain(send)
 
 
