@@ -9,8 +9,12 @@ from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
     EventRow,
+    GrantRow,
     LapseRow,
+    LockRequestRow,
+    LockTimeRow,
     OutputRow,
+    PatchRow,
     PoolRow,
     RequestRow,
     SessionRow,
@@ -79,6 +83,10 @@ def one_of_each(session_id: str = "s1", ordinal: int = 1, revision: int = 1) -> 
         pools=[filled(PoolRow, session_id=session_id, host="h1")],
         lapses=[filled(LapseRow, attempt_id=f"l-{session_id}", session_id=session_id)],
         requests=[filled(RequestRow, client_id="c1", request_id=f"r-{session_id}")],
+        patches=[PatchRow(session_id, "t1", 1, b"diff --git \0\xff")],
+        grants=[filled(GrantRow, grant_id=f"g-{session_id}", session_id=session_id)],
+        lock_requests=[filled(LockRequestRow, waiter_id=f"q-{session_id}", session_id=session_id)],
+        lock_times=[filled(LockTimeRow, revision=revision, number=ordinal, session_id=session_id)],
     )
 
 

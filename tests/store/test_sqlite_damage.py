@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store.base import DamagedRowError, NewerSchemaError, StoreError
 from buildrunner_coordinator.store.rows import META, TABLES, Table
 from buildrunner_coordinator.store.schema import steps
@@ -38,6 +38,8 @@ async def read_everything(store: SqliteStore) -> None:
     await store.read_output("s1", "t1", 2)
     await store.read_attempts(AttemptQuery("s1", with_specs=True))
     await store.read_events(EventQuery("s1"))
+    await store.read_patch("s1", "t1", 0)
+    await store.read_lock_times(LockTimeQuery())
 
 
 @pytest.mark.parametrize("table", [META, *TABLES], ids=lambda table: table.name)

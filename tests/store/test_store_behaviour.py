@@ -53,7 +53,7 @@ async def test_a_new_store_is_empty_and_numbers_from_one(shelf: Shelf) -> None:
     snapshot = await shelf.store().open(NOW_US, WORKSPACE)
     assert snapshot == Snapshot(meta=snapshot.meta)
     meta = snapshot.meta
-    assert meta[1:] == (WORKSPACE, NOW_US, 1, 0, NOW_US, 1, 1)
+    assert meta[1:] == (WORKSPACE, NOW_US, 1, 0, NOW_US, 1, 1, 1, 0)
     assert len(meta.store_id) >= 8
 
 
@@ -70,6 +70,8 @@ async def test_a_row_in_every_table_comes_back_as_it_was(shelf: Shelf) -> None:
         pools=changes.pools,
         lapses=changes.lapses,
         requests=changes.requests,
+        grants=changes.grants,
+        lock_requests=changes.lock_requests,
         output_bytes={"a-s1": 12},
     )
     assert [type(row[0]) for row in (snapshot.sessions, snapshot.tasks)] == [

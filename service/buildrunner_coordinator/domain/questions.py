@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+LOCK_TIMES = 200_000
+"""So many lock times are read at most: the newest."""
+
 
 class AttemptQuery(NamedTuple):
     """Which ended attempts of a session are read, and how much of them."""
@@ -29,3 +32,16 @@ class EventQuery(NamedTuple):
     after: tuple[int, int] = (0, 0)
     """Revision and number of the last one that has been read."""
     limit: int = 100
+
+
+class LockTimeQuery(NamedTuple):
+    """Which lock times are read: the newest that fit, of one session or of all."""
+
+    session_id: str = ""
+    """Empty: of all sessions."""
+    since_us: int = 0
+    """Wall clock: only those that ended then or later."""
+    before: tuple[int, int, int] | None = None
+    """Time, revision and number of one: only older ones. The first of an answer leads to those before it."""
+    limit: int = LOCK_TIMES
+    """At most LOCK_TIMES."""

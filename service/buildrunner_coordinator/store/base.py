@@ -14,12 +14,14 @@ from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
     EventRow,
+    LockTimeRow,
     OutputRow,
+    PatchRow,
     Snapshot,
     SpecRow,
     TaskRow,
 )
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 
 
 class StoreError(Exception):
@@ -59,14 +61,14 @@ class AttemptPage(NamedTuple):
 
 
 class Store(Protocol):
-    """Rows of sessions, tasks, attempts, output, events, workers, pools, lapses and request ids.
+    """Rows of sessions, tasks, attempts, output, events, workers, pools, locks and request ids.
 
     All calls are made by one engine, one at a time; reads see the last commit. Every method raises
     `StoreError` when the store cannot be used.
 
     A commit's removals come before its rows. A task's spec is committed with its first task row, and
-    its ordinal is unique over all sessions and never changes. After any failed commit the store
-    refuses all further use: close it and end the process.
+    its ordinal is unique over all sessions and never changes; nor does the session of a grant or of a
+    lock request. After any failed commit the store refuses all further use: close it and end the process.
     """
 
     @property
@@ -110,6 +112,12 @@ class Store(Protocol):
 
     async def read_worker_ids(self, prefix: str) -> list[str]:
         """Ids of workers that events tell of, in order, at most 100."""
+
+    async def read_patch(self, session_id: str, task_id: str, number: int) -> PatchRow | None:
+        """What that attempt changed; with number 0, the last one that has a patch. None if there is none."""
+
+    async def read_lock_times(self, query: LockTimeQuery) -> list[LockTimeRow]:
+        """The newest that the query lets through, oldest of them first, by (time, revision, number)."""
 
     async def backup(self, path: Path) -> None:
         """Writes a consistent copy of the last commit to a file that must not exist."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from buildrunner_coordinator.domain.changes import Changes, EventRow, MetaRow
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.changes import Changes, MetaRow
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store import removals
 from buildrunner_coordinator.store.backups import copy_database
 from buildrunner_coordinator.store.base import CommitError, FencedError, StoreError
@@ -24,7 +24,7 @@ from buildrunner_coordinator.store.faults import RESTORE, as_store_error, damage
 from buildrunner_coordinator.store.file_systems import FileSystemOf, file_system_of, refuse_network
 from buildrunner_coordinator.store.past import PastReader
 from buildrunner_coordinator.store.reads import Pair, Part, Reader
-from buildrunner_coordinator.store.rows import META, Plain
+from buildrunner_coordinator.store.rows import META, TABLES, Plain
 from buildrunner_coordinator.store.schema import migrate, refuse_altered
 from buildrunner_coordinator.store.writes import make_meta, replace_meta, write_rows
 
@@ -53,6 +53,11 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 16384",
     "PRAGMA journal_size_limit = 134217728",
 )
+_SESSION_AT = [
+    (name, getattr(TABLES, name).columns.index("session_id"))
+    for name in ("sessions", "tasks", "attempts", "outputs", "events", "patches", "lock_times")
+]
+"""Lists of changes with rows that go, a piece at a time, with the session in that column."""
 
 
 class Database:
@@ -184,6 +189,15 @@ class Database:
         past = self._past()
         return self._read(lambda: past.worker_ids(prefix))
 
+    def read_patch(self, session_id: str, task_id: str, number: int) -> Plain | None:
+        past = self._past()
+        return self._read_of(session_id, None, lambda: past.patch(session_id, task_id, number))
+
+    def read_lock_times(self, query: Plain) -> list[Plain]:
+        """`query` as LockTimeQuery, plain."""
+        past, asked = self._past(), LockTimeQuery(*query)
+        return self._read_of(asked.session_id, [], lambda: past.lock_times(asked))
+
     def backup(self, target: Path) -> None:
         """A compact copy, mode 0600. Raises StoreError if `target` exists or cannot be written."""
         copy_database(self._usable(), target)
@@ -232,11 +246,9 @@ class Database:
 
     def _remove_sessions(self, connection: sqlite3.Connection, changes: Changes) -> list[str]:
         """The leavings behind this commit. A session that comes again under an old id finds none."""
-        below = (changes.sessions, changes.tasks, changes.attempts, changes.outputs, changes.events)
         if not (self._leavings or changes.removed_sessions):
             return self._leavings
-        column = EventRow._fields.index("session_id")
-        again = {str(row[column if rows is changes.events else 0]) for rows in below for row in rows}
+        again = {str(row[at]) for name, at in _SESSION_AT for row in getattr(changes, name)}
         doomed = dict.fromkeys((*(one for one in self._leavings if one in again), *changes.removed_sessions))
         kept = [one for one in self._leavings if one not in doomed]
         return kept + removals.begin(connection, doomed, again)

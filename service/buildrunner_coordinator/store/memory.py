@@ -15,10 +15,14 @@ from buildrunner_coordinator.domain.changes import (
     Changes,
     EndedTask,
     EventRow,
+    GrantRow,
     LapseRow,
+    LockRequestRow,
+    LockTimeRow,
     MetaRow,
     OutputRow,
     OutputTrim,
+    PatchRow,
     PoolRow,
     RequestRow,
     SessionRow,
@@ -28,7 +32,7 @@ from buildrunner_coordinator.domain.changes import (
     WorkerRow,
 )
 from buildrunner_coordinator.domain.model import SESSION_OVER, TASK_OVER
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import LOCK_TIMES, AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store.backups import write_database
 from buildrunner_coordinator.store.base import AttemptPage, CommitError, FencedError, StoreError, TaskPage
 from buildrunner_coordinator.store.database import next_meta
@@ -53,6 +57,10 @@ class MemoryRows:
         self.pools: dict[tuple[str, str], PoolRow] = {}
         self.lapses: dict[str, LapseRow] = {}
         self.requests: dict[tuple[str, str], RequestRow] = {}
+        self.patches: dict[str, dict[tuple[str, int], PatchRow]] = {}
+        self.grants: dict[str, GrantRow] = {}
+        self.lock_requests: dict[str, LockRequestRow] = {}
+        self.lock_times: dict[tuple[int, int], LockTimeRow] = {}
 
     def take_over(self, now_wall_us: int, workspace_id: str) -> MetaRow:
         """Begins a higher epoch. Raises StoreError for another workspace's rows."""
@@ -95,6 +103,8 @@ class MemoryRows:
             pools=[self.pools[key] for key in sorted(self.pools)],
             lapses=[self.lapses[key] for key in sorted(self.lapses)],
             requests=[self.requests[key] for key in sorted(self.requests)],
+            grants=[self.grants[key] for key in sorted(self.grants)],
+            lock_requests=[self.lock_requests[key] for key in sorted(self.lock_requests)],
             output_bytes={task.attempt_id: self._output_end(task) for task in live if task.attempt_id},
         )
 
@@ -113,6 +123,10 @@ class MemoryRows:
             pools=list(self.pools.values()),
             lapses=list(self.lapses.values()),
             requests=list(self.requests.values()),
+            patches=_flat(self.patches),
+            grants=list(self.grants.values()),
+            lock_requests=list(self.lock_requests.values()),
+            lock_times=list(self.lock_times.values()),
         )
 
     def read_tasks(self, session_id: str, statuses: Sequence[str], after: int, limit: int) -> TaskPage:
@@ -172,6 +186,19 @@ class MemoryRows:
         known = {row.worker_id for row in self.events.values() if row.worker_id}
         return sorted(one for one in known if one.startswith(prefix))[:WORKER_IDS]
 
+    def read_patch(self, session_id: str, task_id: str, number: int) -> PatchRow | None:
+        known = self.patches.get(session_id, {})
+        last = max((place for name, place in known if name == task_id), default=0)
+        return known.get((task_id, number or last))
+
+    def read_lock_times(self, query: LockTimeQuery) -> list[LockTimeRow]:
+        def wanted(row: LockTimeRow) -> bool:
+            is_older = query.before is None or _time_of(row) < query.before
+            return query.session_id in ("", row.session_id) and row.at_us >= query.since_us and is_older
+
+        found = sorted(filter(wanted, self.lock_times.values()), key=_time_of)
+        return found[max(0, len(found) - min(query.limit, LOCK_TIMES)) :]
+
     def _pieces(self, session_id: str, task_id: str, number: int) -> list[OutputRow]:
         pieces = self.outputs.get(session_id, {}).values()
         mine = (piece for piece in pieces if piece.task_id == task_id and piece.number == number)
@@ -184,15 +211,14 @@ class MemoryRows:
     def _remove(self, changes: Changes) -> None:
         for session_id in changes.removed_sessions:
             by_session: tuple[dict[str, Any], ...] = (
-                self.sessions, self.specs, self.tasks, self.attempts, self.outputs,
+                self.sessions, self.specs, self.tasks, self.attempts, self.outputs, self.patches,
             )  # fmt: skip
             for rows in by_session:
                 rows.pop(session_id, None)
-            _pop_all(self.events, [key for key, row in self.events.items() if row.session_id == session_id])
-            for host in [key for key in self.pools if key[0] == session_id]:
-                del self.pools[host]
-            for attempt_id in [key for key, lapse in self.lapses.items() if lapse.session_id == session_id]:
-                del self.lapses[attempt_id]
+            for below in (
+                self.events, self.pools, self.lapses, self.grants, self.lock_requests, self.lock_times,
+            ):  # fmt: skip
+                _pop_of(below, session_id)
         for (us,) in changes.removed_events:
             old = [key for key, row in self.events.items() if not row.session_id and row.us < us]
             _pop_all(self.events, old)
@@ -200,6 +226,8 @@ class MemoryRows:
         _pop_all(self.pools, changes.removed_pools)
         _pop_all(self.lapses, changes.removed_lapses)
         _pop_all(self.requests, changes.removed_requests)
+        _pop_all(self.grants, changes.removed_grants)
+        _pop_all(self.lock_requests, changes.removed_lock_requests)
 
     def _put(self, changes: Changes) -> None:
         self.sessions.update((row.session_id, row) for row in changes.sessions)
@@ -218,6 +246,11 @@ class MemoryRows:
         self.pools.update(((row.session_id, row.host), row) for row in changes.pools)
         self.lapses.update((row.attempt_id, row) for row in changes.lapses)
         self.requests.update(((row.client_id, row.request_id), row) for row in changes.requests)
+        for patch in changes.patches:
+            self.patches.setdefault(patch.session_id, {})[patch.task_id, patch.number] = patch
+        self.grants.update((row.grant_id, row) for row in changes.grants)
+        self.lock_requests.update((row.waiter_id, row) for row in changes.lock_requests)
+        self.lock_times.update(((row.revision, row.number), row) for row in changes.lock_times)
 
     def _trim(self, trim: OutputTrim) -> None:
         pieces = self.outputs.get(trim.session_id, {})
@@ -279,6 +312,12 @@ class MemoryStore:
     async def read_worker_ids(self, prefix: str) -> list[str]:
         return self._open_rows().read_worker_ids(prefix)
 
+    async def read_patch(self, session_id: str, task_id: str, number: int) -> PatchRow | None:
+        return self._open_rows().read_patch(session_id, task_id, number)
+
+    async def read_lock_times(self, query: LockTimeQuery) -> list[LockTimeRow]:
+        return self._open_rows().read_lock_times(query)
+
     async def backup(self, path: Path) -> None:
         """Writes a database that `SqliteStore` opens."""
         write_database(path, self._open_rows().everything())
@@ -296,6 +335,10 @@ def _end_of(row: AttemptRow) -> tuple[int, int, int]:
     return row.ended_revision, row.task_number, row.number
 
 
+def _time_of(row: LockTimeRow) -> tuple[int, int, int]:
+    return row.at_us, row.revision, row.number
+
+
 def _flat(by_session: dict[str, dict[Any, Any]]) -> list[Any]:
     return [row for rows in by_session.values() for row in rows.values()]
 
@@ -303,3 +346,7 @@ def _flat(by_session: dict[str, dict[Any, Any]]) -> list[Any]:
 def _pop_all(rows: dict[Any, Any], keys: Sequence[Any]) -> None:
     for key in keys:
         rows.pop(key, None)
+
+
+def _pop_of(rows: dict[Any, Any], session_id: str) -> None:
+    _pop_all(rows, [key for key, row in rows.items() if row.session_id == session_id])

@@ -1,4 +1,7 @@
-"""Reads what is over: ended attempts in the order of their ends, and events. Nothing here writes."""
+"""Reads what is over: ended attempts in the order of their ends, events, patches and the times of locks.
+
+Nothing here writes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from collections.abc import Iterator
 from itertools import islice
 from operator import itemgetter
 
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import LOCK_TIMES, AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store.reads import Reader
 from buildrunner_coordinator.store.rows import TABLES, Plain
 
 WORKER_IDS = 100
 _ATTEMPTS, _EVENTS, _SPECS = TABLES.attempts, TABLES.events, TABLES.specs
+_PATCHES, _LOCK_TIMES = TABLES.patches, TABLES.lock_times
 _RESULT_AT = _ATTEMPTS.columns.index("result")
 _SPEC_AT = _SPECS.columns.index("spec")
 _LONG = ("task_id", "error", "result_type", "modified_files_json", "warnings_json")
@@ -50,6 +54,20 @@ _WORKER_IDS_SQL = (
     "SELECT DISTINCT worker_id FROM events WHERE worker_id >= ? AND worker_id < ? AND worker_id <> '' "
     "ORDER BY worker_id LIMIT ?"
 )
+_OF_TASK = f"SELECT {_PATCHES.select()} FROM patches WHERE session_id = ? AND task_id = ?"
+PATCH = {False: f"{_OF_TASK} ORDER BY number DESC LIMIT 1", True: f"{_OF_TASK} AND number = ?"}
+"""Whether an attempt is named: that one's patch, or the last."""
+_NEWEST = (
+    f"SELECT {_LOCK_TIMES.select()} FROM lock_times "
+    "WHERE {whose} AND at_us >= ? AND (at_us, revision, number) < (?, ?, ?) "
+    "ORDER BY at_us DESC, revision DESC, number DESC LIMIT ?"
+)
+LOCK_TIME = {
+    False: _NEWEST.format(whose="session_id NOT IN (SELECT session_id FROM leavings)"),
+    True: _NEWEST.format(whose="session_id = ?"),
+}
+"""Whether a session is named."""
+_NO_END = (2**63 - 1,) * 3
 
 
 class PastReader:
@@ -86,6 +104,17 @@ class PastReader:
     def worker_ids(self, prefix: str) -> list[str]:
         arguments = (prefix, prefix + "\U0010ffff", WORKER_IDS)
         return [worker_id for (worker_id,) in self._connection.execute(_WORKER_IDS_SQL, arguments)]
+
+    def patch(self, session_id: str, task_id: str, number: int) -> Plain | None:
+        named = (number,) if number else ()
+        found = self._reader.rows(_PATCHES, PATCH[bool(number)], (session_id, task_id, *named))
+        return next(found, None)
+
+    def lock_times(self, query: LockTimeQuery) -> list[Plain]:
+        whose = (query.session_id,) if query.session_id else ()
+        before, limit = query.before or _NO_END, min(query.limit, LOCK_TIMES)
+        sql = LOCK_TIME[bool(query.session_id)]
+        return list(self._reader.rows(_LOCK_TIMES, sql, (*whose, query.since_us, *before, limit)))[::-1]
 
     def _chosen(self, query: AttemptQuery) -> Iterator[list[Plain]]:
         """Each attempt, with the spec of its task if that is asked for."""

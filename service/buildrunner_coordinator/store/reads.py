@@ -192,7 +192,10 @@ class Reader:
             self._connection.text_factory = str
 
 
-_BY_KEY = tuple((name, ", ".join(getattr(TABLES, name).key)) for name in ("pools", "lapses", "requests"))
+_BY_KEY = tuple(
+    (name, ", ".join(getattr(TABLES, name).key))
+    for name in ("pools", "lapses", "requests", "grants", "lock_requests")
+)
 
 
 def _parts(name: str, rows: Iterator[Plain]) -> Iterator[Part]:

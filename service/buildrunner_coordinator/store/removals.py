@@ -14,14 +14,20 @@ from buildrunner_coordinator.store.faults import damaged_row
 
 PIECE_ROWS = 500
 PIECE_OUTPUTS = 50
-"""So many rows of a table, and pieces of output, which may be large, go in one transaction."""
+PIECE_PATCHES = 5
+"""So many rows of a table, and pieces of output or patches, which may be large, go in one transaction."""
 
-_AT_ONCE = tuple(f"DELETE FROM {name} WHERE session_id = ?" for name in ("pools", "lapses", "sessions"))
+_AT_ONCE = tuple(
+    f"DELETE FROM {name} WHERE session_id = ?"
+    for name in ("pools", "lapses", "grants", "lock_requests", "sessions")
+)
 _ORDINALS = "SELECT ordinal FROM tasks WHERE session_id = ? ORDER BY ordinal LIMIT ?"
 _KEYS = {
     "events": ("revision, number", PIECE_ROWS),
     "attempts": ("session_id, task_id, number", PIECE_ROWS),
     "outputs": ("session_id, task_id, number, offset", PIECE_OUTPUTS),
+    "patches": ("session_id, task_id, number", PIECE_PATCHES),
+    "lock_times": ("revision, number", PIECE_ROWS),
 }
 
 

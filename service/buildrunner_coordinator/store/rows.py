@@ -17,9 +17,13 @@ from zlib import crc32
 from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     EventRow,
+    GrantRow,
     LapseRow,
+    LockRequestRow,
+    LockTimeRow,
     MetaRow,
     OutputRow,
+    PatchRow,
     PoolRow,
     RequestRow,
     SessionRow,
@@ -141,6 +145,10 @@ class Tables(NamedTuple):
     pools: Table
     lapses: Table
     requests: Table
+    patches: Table
+    grants: Table
+    lock_requests: Table
+    lock_times: Table
 
 
 META = Table("meta", MetaRow, ("store_id",))
@@ -155,11 +163,17 @@ TABLES = Tables(
     pools=Table("pools", PoolRow, ("session_id", "host")),
     lapses=Table("lapses", LapseRow, ("attempt_id",)),
     requests=Table("requests", RequestRow, ("client_id", "request_id")),
+    patches=Table("patches", PatchRow, ("session_id", "task_id", "number")),
+    grants=Table("grants", GrantRow, ("grant_id",), fixed=("session_id",)),
+    lock_requests=Table("lock_requests", LockRequestRow, ("waiter_id",), fixed=("session_id",)),
+    lock_times=Table("lock_times", LockTimeRow, ("revision", "number")),
 )
 REMOVALS: dict[str, str] = {
     "removed_workers": "DELETE FROM workers WHERE worker_id = ?",
     "removed_pools": "DELETE FROM pools WHERE session_id = ? AND host = ?",
     "removed_lapses": "DELETE FROM lapses WHERE attempt_id = ?",
     "removed_requests": "DELETE FROM requests WHERE client_id = ? AND request_id = ?",
+    "removed_grants": "DELETE FROM grants WHERE grant_id = ?",
+    "removed_lock_requests": "DELETE FROM lock_requests WHERE waiter_id = ?",
     "removed_events": "DELETE FROM events WHERE session_id = '' AND us < ?",
 }

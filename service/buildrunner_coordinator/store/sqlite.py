@@ -15,13 +15,15 @@ from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
     EventRow,
+    LockTimeRow,
     MetaRow,
     OutputRow,
+    PatchRow,
     Snapshot,
     SpecRow,
     TaskRow,
 )
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store.base import AttemptPage, CommitError, StoreError, TaskPage
 from buildrunner_coordinator.store.links import InlineLink, Link, ProcessLink, start_process
 from buildrunner_coordinator.store.rows import TABLES
@@ -112,6 +114,13 @@ class SqliteStore:
     async def read_worker_ids(self, prefix: str) -> list[str]:
         found: list[str] = await self._call("read_worker_ids", prefix)
         return found
+
+    async def read_patch(self, session_id: str, task_id: str, number: int) -> PatchRow | None:
+        found = await self._call("read_patch", session_id, task_id, number)
+        return None if found is None else PatchRow(*found)
+
+    async def read_lock_times(self, query: LockTimeQuery) -> list[LockTimeRow]:
+        return list(map(TABLES.lock_times.make, await self._call("read_lock_times", tuple(query))))
 
     async def backup(self, path: Path) -> None:
         await self._call("backup", _absolute(path))

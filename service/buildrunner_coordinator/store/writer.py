@@ -26,6 +26,10 @@ from buildrunner_coordinator.store.wire import changes_from_plain, pack, receive
 DONE = "done"
 FAILED = "failed"
 PART = "part"
+READS = frozenset((
+    "read_tasks", "read_task", "read_output", "read_attempts", "read_events", "read_worker_ids", "read_patch",
+    "read_lock_times",
+))  # fmt: skip
 
 
 def answer(database: Database, verb: str, arguments: tuple[Any, ...], on_part: Callable[[Part], None]) -> Any:
@@ -40,7 +44,7 @@ def answer(database: Database, verb: str, arguments: tuple[Any, ...], on_part: C
                 for part in database.snapshot_parts():
                     on_part(part)
             return tuple(meta)
-        case "read_tasks" | "read_task" | "read_output" | "read_attempts" | "read_events" | "read_worker_ids":
+        case _ if verb in READS:
             return getattr(database, verb)(*arguments)
         case "backup":
             return database.backup(Path(arguments[0]))
