@@ -13,7 +13,7 @@ from buildrunner_coordinator.domain.core import Core
 from buildrunner_coordinator.domain.model import Kinds, Outcome, Settings, Time, Traits
 from buildrunner_coordinator.domain.paths import parse_request
 from buildrunner_coordinator.domain.refusals import Refusal
-from buildrunner_coordinator.domain.replies import Assign, Send
+from buildrunner_coordinator.domain.replies import Answer, Assign, Send
 
 SECOND = 1_000_000
 
@@ -29,6 +29,7 @@ class Stage:
         self.sent: list[tuple[str, Send]] = []
         self.changes: list[Changes] = []
         self._seed = 0
+        self._asked = 0
 
     def do(self, command: object) -> Any:
         """The reply, after placement. A refusal is raised."""
@@ -109,6 +110,28 @@ class Stage:
 
     def start(self, assign: Assign, pid: int = 4711) -> None:
         self.do(c.Started(self.worker_of(assign), assign.attempt_id, assign.fence, pid, self.now.wall_us))
+
+    def acquire(
+        self, session_id: str, *paths: str, wait_s: float = 0, lease_s: float = 0, **more: Any
+    ) -> Any:
+        """Asks for paths by hand; a negative wait has no end."""
+        self._asked += 1
+        command = c.AcquireLocks(
+            session_id, tuple(map(_path, paths)), f"{self._asked:016x}", wait_ms=int(wait_s * 1000),
+            lease_ms=int(lease_s * 1000), **more,
+        )  # fmt: skip
+        return self.do(command)
+
+    def answers(self) -> dict[str, Any]:
+        """Takes all messages, which must be answers to those who waited for paths, by waiter id."""
+        sent = self.take()
+        assert all(isinstance(send, Answer) for _, send in sent), sent
+        return {waiter_id: send.reply for waiter_id, send in sent if isinstance(send, Answer)}
+
+    def holders(self, path: str = "") -> dict[str, str]:
+        """Held paths, and who holds each: a task's id, or the session's."""
+        page = self.do(c.ListLocks(path))
+        return {lock.path: lock.holder.task_id or lock.holder.session_id for lock in page.locks}
 
     def finish(self, assign: Assign, outcome: Outcome = Outcome.SUCCEEDED, **more: Any) -> Any:
         more.setdefault("started_at_us", self.now.wall_us)

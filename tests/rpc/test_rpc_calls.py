@@ -260,22 +260,13 @@ async def test_a_plan_without_one_fit_header_is_refused(coordinator, messages):
     await refused(call, grpc.StatusCode.INVALID_ARGUMENT, "INVALID")
 
 
-async def test_locks_are_listed_and_by_hand_they_are_not_served(coordinator, make):
+async def test_the_locks_of_tasks_are_listed(coordinator, make):
     session = await coordinator.running_session()
     await coordinator.connect()
     await coordinator.submit(session.session_id, make.task("a", files=[types.PathRequest(path="src/")]))
     answer = await coordinator.call(coordinator.locks.ListLocks, lock_pb.ListLocksRequest())
     (lock,) = answer.locks
     assert (lock.path, lock.kind, lock.holder.task_id) == ("src", types.LOCK_KIND_TREE, "a")
-    for method, request in (
-        (coordinator.locks.AcquireLocks, lock_pb.AcquireLocksRequest()),
-        (coordinator.locks.ReleaseLocks, lock_pb.ReleaseLocksRequest()),
-        (coordinator.locks.RenewLease, lock_pb.RenewLeaseRequest()),
-        (coordinator.locks.ForceRelease, lock_pb.ForceReleaseRequest()),
-        (coordinator.locks.PreviewLocks, lock_pb.PreviewLocksRequest()),
-        (coordinator.locks.GetLockStatistics, lock_pb.GetLockStatisticsRequest()),
-    ):
-        await refused(coordinator.call(method, request), grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED")
 
 
 async def test_workers_and_pools_are_listed_changed_and_drained(coordinator):

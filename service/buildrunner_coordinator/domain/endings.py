@@ -32,7 +32,7 @@ def succeed(core: State, task: Task, now: Time) -> None:
     _over(core, task)
     waiting_ids = core.dependents[task.session_id].pop(task.task_id, None)
     if waiting_ids:
-        _unblock(core, task.session_id, waiting_ids)
+        _unblock(core, task, waiting_ids)
     settle(core, core.sessions[task.session_id], now)
 
 
@@ -143,15 +143,29 @@ def _over(core: State, task: Task) -> None:
     core.ended[task.session_id][task.task_id] = task.status
 
 
-def _unblock(core: State, session_id: str, task_ids: Iterable[str]) -> None:
-    tasks = core.tasks[session_id]
+def _unblock(core: State, needed: Task, task_ids: Iterable[str]) -> None:
+    tasks = core.tasks[needed.session_id]
     for task_id in task_ids:
         task = tasks.get(task_id)
         if task is not None:
             task.needs_left -= 1
             if task.needs_left == 0:
                 move_task(core, task, "unblock")
+                if needed.files and task.files:
+                    _hand_over(core, needed, task)
                 waiting.enqueue(core, task)
+
+
+def _hand_over(core: State, needed: Task, heir: Task) -> None:
+    """Paths that were just let go pass to who needed that very task before all others who ask from now on."""
+    session = core.sessions[heir.session_id]
+    runs = session.status is SessionStatus.RUNNING and session.ending_as is None
+    if (
+        runs
+        and heir.not_before_us <= core.now.us
+        and not {one.path for one in needed.files}.isdisjoint(one.path for one in heir.files)
+    ):
+        waiting.take_place(core, heir)
 
 
 def _skip_dependents(core: State, task: Task) -> None:

@@ -91,7 +91,7 @@ def _queued(core: State, session_id: str, mine: dict[str, Task]) -> Iterator[str
     if core.sessions[session_id].ending_as is not None:
         return
     lanes = core.queue.lanes.get(session_id, {})
-    in_lane = {id(task) for lane in lanes.values() for _, _, task in lane}
+    in_lane = {id(task) for lane in lanes.values() for *_, task in lane}
     for task in mine.values():
         if task.status is not TaskStatus.QUEUED:
             continue

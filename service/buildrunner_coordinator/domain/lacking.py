@@ -166,7 +166,7 @@ class Lacking:
             if best is not None and traits.priority <= best:
                 continue
             is_suited = any(suits(worker, session.session_id, traits) for worker in able)
-            if is_suited and any(is_ready(self._core, task) for _, _, task in lane[:_LOOKED_AT]):
+            if is_suited and any(is_ready(self._core, task) for *_, task in lane[:_LOOKED_AT]):
                 best = traits.priority
         return best
 
@@ -177,6 +177,10 @@ def _are(slots: str) -> str:
 
 def count_before(core: State, task: Task) -> int:
     """Tasks of its own session that are queued and go before it."""
-    rank = (-task.traits.priority, task.index)
+    rank = _rank(task)
     mine = core.tasks[task.session_id].values()
-    return sum(one.status is TaskStatus.QUEUED and (-one.traits.priority, one.index) < rank for one in mine)
+    return sum(one.status is TaskStatus.QUEUED and _rank(one) < rank for one in mine)
+
+
+def _rank(task: Task) -> tuple[int, int, int]:
+    return -task.traits.priority, -task.chain, task.index

@@ -252,6 +252,8 @@ class Task:
     """The owners in the lock table who hold them, or asked for them before."""
     needs_left: int = 0
     """How many of its needs have not succeeded yet."""
+    chain: int = 0
+    """How many tasks stand behind it on the longest chain of dependents; see chains.py. In memory only."""
     revision: int = 0
 
     @property

@@ -1,7 +1,8 @@
-"""Which task goes to which worker: priority first, then equal shares, then order of submission.
+"""Which task goes to which worker: priority first, then equal shares, then the longest chain behind it, then
+the order of submission.
 
 One pass a batch. Tasks of a session with the same traits form a lane; the pass takes the session with
-the highest priority and, among equals, the fewest slots at work, and gives its oldest task to the least
+the highest priority and, among equals, the fewest slots at work, and gives its next task to the least
 loaded worker that can take it. Free slots are filled before anything is sent ahead of its slot. Before
 all others go those whose wait for path locks has aged; room for heavy tasks is kept by reserving.py.
 """
@@ -190,12 +191,12 @@ class _Desk:
 
     def __init__(self, core: State, session: Session) -> None:
         self.session = session
-        self.lanes: list[tuple[int, int, int, _OpenLane]] = []
+        self.lanes: list[tuple[int, int, int, int, _OpenLane]] = []
         lanes = core.queue.lanes.get(session.session_id, {})
         for traits, lane in list(lanes.items()):
             _trim(core, lane)
             if lane:
-                place_in_line = (-traits.priority, lane[0][0], len(self.lanes))
+                place_in_line = (-traits.priority, lane[0][0], lane[0][1], len(self.lanes))
                 self.lanes.append((*place_in_line, _OpenLane(traits, lane)))
             else:
                 del lanes[traits]
@@ -206,16 +207,17 @@ class _Desk:
         would take every slot that comes free."""
         if not self.lanes or not may_place(self.session):
             return None
-        priority, _, _, opened = self.lanes[0]
-        is_young = not core.queue.claims or not reserving.is_aged(core, opened.lane[0][2])
+        priority, _, _, _, opened = self.lanes[0]
+        is_young = not core.queue.claims or not reserving.is_aged(core, opened.lane[0][3])
         return priority, self.session.slots_taken, is_young, self.session.order, self
 
     def go_on(self, core: State) -> None:
         """The head of the first lane is gone: its lane lines up again."""
-        priority, _, number, opened = self.lanes[0]
+        priority, _, _, number, opened = self.lanes[0]
         _trim(core, opened.lane)
         if opened.lane:
-            heapq.heapreplace(self.lanes, (priority, opened.lane[0][0], number, opened))
+            first = opened.lane[0]
+            heapq.heapreplace(self.lanes, (priority, first[0], first[1], number, opened))
         else:
             heapq.heappop(self.lanes)
 
@@ -301,8 +303,8 @@ class _Pass:
 
     def _serve(self, desk: _Desk) -> None:
         """Places the next task of the session, parks it, or finds its lane without a worker."""
-        opened = desk.lanes[0][3]
-        task = opened.lane[0][2]
+        opened = desk.lanes[0][4]
+        task = opened.lane[0][3]
         worker = self._choose(desk.session.session_id, opened, task)
         if worker is not None:
             heapq.heappop(opened.lane)
@@ -391,7 +393,7 @@ def _is_full(worker: Worker) -> bool:
 
 def _trim(core: State, lane: Lane) -> None:
     """Drops entries at the head whose task may not be placed; whatever changes that enters it anew."""
-    while lane and not is_ready(core, lane[0][2]):
+    while lane and not is_ready(core, lane[0][3]):
         heapq.heappop(lane)
 
 

@@ -7,8 +7,9 @@ import heapq
 from buildrunner_coordinator.domain.locks import Entry
 from buildrunner_coordinator.domain.model import PathRequest, Task, Traits
 
-Lane = list[tuple[int, int, Task]]
-"""A heap by index. Entries that are not queued any more are dropped when they come up."""
+Lane = list[tuple[int, int, int, Task]]
+"""A heap: the longest chain behind it first, then by index. Entries that are not queued any more are dropped
+when they come up."""
 
 
 class Waiters:
@@ -64,7 +65,7 @@ class Queue:
     def add(self, task: Task) -> None:
         self._added += 1
         lanes = self.lanes.setdefault(task.session_id, {})
-        heapq.heappush(lanes.setdefault(task.traits, []), (task.index, self._added, task))
+        heapq.heappush(lanes.setdefault(task.traits, []), (-task.chain, task.index, self._added, task))
 
     def drop_session(self, session_id: str) -> None:
         self.lanes.pop(session_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from buildrunner_coordinator.domain import codec, grants, requesting, waiting, workers
+from buildrunner_coordinator.domain import chains, codec, grants, requesting, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot, SpecRow, TaskRow
 from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import (
@@ -32,7 +32,8 @@ def restore(core: State, snapshot: Snapshot, now: Time) -> None:
         core.tasks[task.session_id][task.task_id] = task
     lapses = [codec.lapse_of(row) for row in snapshot.lapses]
     _extend_lock_delays(core, lapses, snapshot.meta.last_us, now)
-    for mine in core.tasks.values():
+    for session_id, mine in core.tasks.items():
+        chains.lengthen(core, session_id, list(mine.values()))
         for task in mine.values():
             _place_task(core, task, now)
     for lapse in lapses:

@@ -66,7 +66,7 @@ def _first_in_line(core: State) -> tuple[Session, Task] | None:
         if not placement.may_place(session):
             continue
         for traits, lane in lanes.items():
-            task = lane[0][2] if lane else None
+            task = lane[0][3] if lane else None
             if task is None or task.files or traits.slots > 1 or not placement.is_ready(core, task):
                 continue
             rank = (-traits.priority, session.slots_taken, session.order)

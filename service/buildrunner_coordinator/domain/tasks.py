@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import (
     attempts,
+    chains,
     endings,
     finding,
     history,
@@ -131,6 +132,7 @@ def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], R
         core.ended[session.session_id] = {row.task_id: TaskStatus(row.status) for _, row in command.stored}  # type: ignore[attr-defined]
     for task in chosen:
         _revive(core, session, task)
+    chains.lengthen(core, session.session_id, chosen)
     for task in chosen:
         _admit(core, session, task)
     session.run += 1
@@ -192,6 +194,7 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
         core.journal.tasks[task.index] = task
         added.append(task)
     session.counts[TaskStatus.BLOCKED] += len(added)
+    chains.lengthen(core, session.session_id, added)
     for task in added:
         _admit(core, session, task)
     core.touch(session)
