@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from buildrunner_coordinator.domain.changes import Changes
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.changes import Changes, LockTimeRow, PatchRow
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store import removals
 from buildrunner_coordinator.store.base import StoreError
 from buildrunner_coordinator.store.database import Database
@@ -19,13 +19,14 @@ from tests.store.store_rows import (
     WORKSPACE,
     attempt,
     event,
+    filled,
     piece,
     session,
     with_tasks,
 )
 
 TASKS = 2 * removals.PIECE_ROWS + 1
-BELOW = ("specs", "tasks", "attempts", "outputs", "events")
+BELOW = ("specs", "tasks", "attempts", "outputs", "events", "patches", "lock_times")
 
 
 def large(session_id: str = "s1", first: int = 1, count: int = TASKS) -> Changes:
@@ -33,6 +34,11 @@ def large(session_id: str = "s1", first: int = 1, count: int = TASKS) -> Changes
     changes.attempts = [attempt(session_id, row.task_id, 1) for row in changes.tasks]
     changes.outputs = [piece(session_id, row.task_id, 0, b"said") for row in changes.tasks[:120]]
     changes.events = [event(first, number, session_id=session_id) for number in range(1, 5)]
+    changes.patches = [PatchRow(session_id, row.task_id, 1, b"diff") for row in changes.tasks[:12]]
+    changes.lock_times = [
+        filled(LockTimeRow, revision=first, number=number, session_id=session_id)
+        for number in range(1, 2 + count // 2)
+    ]
     return changes
 
 
@@ -64,6 +70,8 @@ def test_the_commit_of_a_removal_takes_a_piece_and_the_rest_goes_later(tmp_path:
     database = removed(path)
     database.close()
     left = rows_of(path, "s1")
+    assert left["patches"] == 12 - removals.PIECE_PATCHES
+    assert left["lock_times"] == 1 + TASKS // 2 - removals.PIECE_ROWS
     assert left["tasks"] == left["specs"] == left["attempts"] == TASKS - removals.PIECE_ROWS
     database = opened(path)
     pieces = 0
@@ -73,7 +81,8 @@ def test_the_commit_of_a_removal_takes_a_piece_and_the_rest_goes_later(tmp_path:
     database.close()
     assert pieces == 2
     assert set(rows_of(path, "s1").values()) == {0}
-    assert rows_of(path, "s2") == {"specs": 3, "tasks": 3, "attempts": 3, "outputs": 3, "events": 4}
+    others = {"specs": 3, "tasks": 3, "attempts": 3, "outputs": 3, "events": 4, "patches": 3, "lock_times": 2}
+    assert rows_of(path, "s2") == others
     database = opened(path)
     assert not database.has_leavings
     database.close()
@@ -88,6 +97,9 @@ def test_nobody_sees_what_is_left(tmp_path: Path) -> None:
     assert database.read_output(("s1", last, 1), 0, 100) == []
     assert database.read_attempts(tuple(AttemptQuery("s1"))) == ([], False)
     assert database.read_events(tuple(EventQuery("s1"))) == []
+    assert database.read_patch("s1", "t12", 1) is None
+    assert database.read_lock_times(tuple(LockTimeQuery("s1"))) == []
+    assert len(database.read_lock_times(tuple(LockTimeQuery()))) == 2
     assert len(database.read_tasks("s2", (), 0, 10)) == 3
     database.close()
 

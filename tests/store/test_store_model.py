@@ -13,14 +13,18 @@ from buildrunner_coordinator.domain.changes import (
     AttemptRow,
     Changes,
     EventRow,
+    GrantRow,
     LapseRow,
+    LockRequestRow,
+    LockTimeRow,
+    PatchRow,
     PoolRow,
     RequestRow,
     Snapshot,
     WorkerRow,
 )
 from buildrunner_coordinator.domain.model import SessionStatus, TaskStatus
-from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery
+from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.store.base import Store
 from buildrunner_coordinator.store.memory import MemoryRows, MemoryStore
 from buildrunner_coordinator.store.sqlite import SqliteStore
@@ -61,7 +65,30 @@ def batches(draw: st.DrawFn) -> Changes:
     changes.removed_workers, changes.removed_lapses = list(draw(keys)), list(draw(keys))
     changes.removed_pools = [(f"s{draw(SESSIONS)}", key) for key in draw(keys)]
     changes.removed_requests = [("c", key) for key in draw(keys)]
+    add_locks(draw, changes)
     return changes
+
+
+def add_locks(draw: st.DrawFn, changes: Changes) -> None:
+    """The session of a grant or a request never changes: it goes with the key."""
+    keys = st.sets(st.sampled_from(["s0", "s1", "s2"]))
+    changes.grants = [
+        filled(GrantRow, grant_id=f"g-{key}", session_id=key, fence=draw(HUGE)) for key in draw(keys)
+    ]
+    changes.lock_requests = [
+        filled(LockRequestRow, waiter_id=f"q-{key}", session_id=key, host=draw(TEXTS)) for key in draw(keys)
+    ]
+    changes.removed_grants = [f"g-{key}" for key in draw(keys)]
+    changes.removed_lock_requests = [f"q-{key}" for key in draw(keys)]
+    changes.patches = [
+        PatchRow(f"s{number}", f"t{draw(TASKS)}", draw(NUMBERS), draw(st.binary(max_size=9)))
+        for number in draw(st.sets(SESSIONS))
+    ]
+    changes.lock_times = [
+        filled(LockTimeRow, revision=revision, number=number, at_us=draw(st.integers(0, 3)), session_id=key)
+        for revision, number in draw(st.sets(st.tuples(st.integers(1, 9), NUMBERS)))
+        for key in draw(keys)
+    ][:4]
 
 
 def draw_event(draw: st.DrawFn, revision: int, number: int) -> EventRow:
@@ -129,6 +156,7 @@ async def compare(commits: list[Changes], page: int, path: Path) -> None:
                 expected_output = await memory.read_output(session_id, task_id, *place)
                 assert await database.read_output(session_id, task_id, *place) == expected_output
         await compare_attempts(memory, database, session_id, page)
+        await compare_locks(memory, database, session_id, page)
         for named in (EventQuery(session_id), EventQuery(session_id, "t1"), EventQuery(worker_id="w1")):
             for query in (named._replace(limit=page), named._replace(after=(2, 1))):
                 assert await database.read_events(query) == await memory.read_events(query)
@@ -147,6 +175,14 @@ async def compare_attempts(memory: Store, database: Store, session_id: str, page
         for after, limit_bytes in (((0, 0, 0), 1 << 20), ((1, 2, 1), 900), ((2, 1 << 60, 0), 1)):
             query = AttemptQuery(session_id, task_ids, after, page, limit_bytes, page != 2, page == 1)
             assert await database.read_attempts(query) == await memory.read_attempts(query)
+
+
+async def compare_locks(memory: Store, database: Store, session_id: str, page: int) -> None:
+    for place in (("t0", 0), ("t1", 1), ("t1", 0), ("t2", 2)):
+        assert await database.read_patch(session_id, *place) == await memory.read_patch(session_id, *place)
+    for whose in ("", session_id):
+        for query in (LockTimeQuery(whose), LockTimeQuery(whose, 1, (2, 5, 2), page)):
+            assert await database.read_lock_times(query) == await memory.read_lock_times(query)
 
 
 def comparable(snapshot: Snapshot) -> Snapshot:
