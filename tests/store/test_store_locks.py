@@ -177,7 +177,7 @@ async def test_lock_times_are_read_back_in_pages(session_id: str, shelf: Shelf) 
 async def test_no_more_lock_times_than_the_cap_are_read(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert LOCK_TIMES == LockTimeQuery().limit
+    assert LockTimeQuery().limit == LOCK_TIMES
     for module in ("past", "memory"):
         monkeypatch.setattr(f"buildrunner_coordinator.store.{module}.LOCK_TIMES", 3)
     store, _ = await committed(shelf, Changes(lock_times=TIMES))
