@@ -1,4 +1,4 @@
-"""Paths taken by hand and by programs: who gets them, who is refused and told what, who waits, how it ends."""
+"""Paths taken by hand and by programs: who gets them, who is refused and why, who waits, how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Among tasks that could go next the one that most hangs on goes first; paths pass along the edges of needs."""
+"""Of tasks that could go next the one that most hangs on goes first; paths pass along edges of needs."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ class Fairness:
             session = self._core.sessions[session_id]
             if may_place(session):
                 for lane in lanes.values():
-                    if lane and is_ready(self._core, lane[0][2]):
-                        yield session, lane[0][2]
+                    if lane and is_ready(self._core, lane[0][3]):
+                        yield session, lane[0][3]
 
     def _goes_first(self, session: Session, task: Task, placed: Placed) -> bool:
         its = placed.task.traits.priority
@@ -136,15 +136,17 @@ class Fairness:
         if placed.task.traits.slots > 1:
             return False
         if placed.task.session_id == session.session_id:
-            return (-its, placed.task.index) > (-task.traits.priority, task.index)
+            mine = (-task.traits.priority, -task.chain, task.index)
+            return (-its, -placed.task.chain, placed.task.index) > mine
         is_lower = its < task.traits.priority
         return is_lower or (its == task.traits.priority and placed.slots_before > session.slots_taken)
 
     def _remember(self) -> None:
         core = self._core
         self._seen = set(core.attempts)
-        waiting = core.queue.waiters.waiting
-        self._tickets = {key: core.locks.ticket("/".join(key)) or HELD for key in waiting}
+        # Who stands aside for want of a worker keeps its ticket.
+        waiting = (*core.queue.waiters.waiting, *core.queue.waiters.aside)
+        self._tickets = {key: core.tasks[key[0]][key[1]].ticket for key in waiting}
         self._waits_since = {key: core.tasks[key[0]][key[1]].waits_since_us for key in waiting}
         self._ready = {task.key for _, task in self._heads() if task.traits.slots > 1}
         self._passed_us = {key: us for key, us in self._passed_us.items() if key in self._ready}

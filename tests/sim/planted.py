@@ -128,12 +128,12 @@ class NeedsForgotten(_Patched):
     def patches(self) -> list[Any]:
         return [patch.object(endings, "_unblock", self._unblock)]
 
-    def _unblock(self, core: Core, session_id: str, task_ids: Any, _original: Any = endings._unblock) -> None:
+    def _unblock(self, core: Core, needed: Task, task_ids: Any, _original: Any = endings._unblock) -> None:
         for task_id in task_ids:
-            task = core.tasks[session_id].get(task_id)
+            task = core.tasks[needed.session_id].get(task_id)
             if task is not None:
                 task.needs_left = 1
-        _original(core, session_id, task_ids)
+        _original(core, needed, task_ids)
 
 
 class SlotsIgnored(_Patched):
@@ -206,9 +206,9 @@ class WaitersPassed(_Patched):
 
     @staticmethod
     def _blockers(
-        table: Any, requests: Any, ticket: int, owner: str = "", _original: Any = LockTable.blockers
+        table: Any, requests: Any, ticket: int, party: Any, _original: Any = LockTable.blockers
     ) -> Any:
-        return [one for one in _original(table, requests, ticket, owner) if one.ticket == HELD]
+        return [one for one in _original(table, requests, ticket, party) if one.ticket == HELD]
 
 
 class NoRoomKept(_Patched):

@@ -108,7 +108,9 @@ def _let_pass(core: State, workers: list[Worker]) -> bool:
 
     def keeps_place(task: Task) -> bool:
         # Its session's own limit is no reason for others to wait, however long it has waited itself.
-        return waiting.is_aged(core, task) and may_place(core.sessions[task.session_id])
+        is_aged = waiting.is_aged(core, task) and may_place(core.sessions[task.session_id])
+        # Where room is kept for it, its paths are its own.
+        return is_aged or reserving.is_aged(core, task) or _could_go(core, task, workers)
 
     return waiting.let_pass(core, could_go, keeps_place)
 

@@ -151,7 +151,6 @@ def stand_aside(core: State, task: Task) -> None:
 
 def come_back(core: State, task: Task) -> None:
     """From aside to its old place."""
-    core.queue.waiters.aside.pop(task.key, None)
     take_place(core, task)
 
 
@@ -234,6 +233,7 @@ def _line_up(core: State, task: Task, ticket: int) -> None:
     if task.key in waiters.waiting:
         return
     waiters.waiting.add(task.key)
+    waiters.aside.pop(task.key, None)
     core.locks.add(waiter_name(task.key), task.files, party_of(task), ticket)
     if not task.ticket:
         core.next_ticket += 1
