@@ -84,8 +84,10 @@ def one_of_each(session_id: str = "s1", ordinal: int = 1, revision: int = 1) -> 
         lapses=[filled(LapseRow, attempt_id=f"l-{session_id}", session_id=session_id)],
         requests=[filled(RequestRow, client_id="c1", request_id=f"r-{session_id}")],
         patches=[PatchRow(session_id, "t1", 1, b"diff --git \0\xff")],
-        grants=[filled(GrantRow, grant_id=f"g-{session_id}", session_id=session_id)],
-        lock_requests=[filled(LockRequestRow, waiter_id=f"q-{session_id}", session_id=session_id)],
+        grants=[filled(GrantRow, grant_id=f"g-{session_id}", session_id=session_id, root_id="holds for")],
+        lock_requests=[
+            filled(LockRequestRow, waiter_id=f"q-{session_id}", session_id=session_id, root_id="waits for")
+        ],
         lock_times=[filled(LockTimeRow, revision=revision, number=ordinal, session_id=session_id)],
     )
 

@@ -60,23 +60,28 @@ async def test_a_changed_checksum_is_found(table: Table, make_sqlite: Make, tmp_
         await read_everything(make_sqlite(writer="inline"))
 
 
-@pytest.mark.parametrize("table", ["sessions", "specs", "tasks", "workers", "outputs", "requests"])
+MARKS = {
+    "sessions": "reported_json ü", "specs": "traits_json ü", "tasks": "avoid_json ü",
+    "workers": "capabilities_json ü", "outputs": "world\n", "requests": "reply\0",
+    "patches": "diff --git", "grants": "holds for", "lock_requests": "waits for", "lock_times": "path ü",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", MARKS)
 async def test_one_flipped_byte_of_a_row_is_found(table: str, make_sqlite: Make, tmp_path: Path) -> None:
     await make_database(make_sqlite)
     path = tmp_path / "state.db"
-    marks = {
-        "sessions": "reported_json ü", "specs": "traits_json ü", "tasks": "avoid_json ü",
-        "workers": "capabilities_json ü", "outputs": "world\n", "requests": "reply\0",
-    }  # fmt: skip
     content = bytearray(path.read_bytes())
-    at = content.rfind(marks[table].encode())
+    at = content.rfind(MARKS[table].encode())
     assert at > 0
     for bit in (0, 7):
         flipped = content.copy()
         flipped[at] ^= 1 << bit
         path.write_bytes(flipped)
+        store = make_sqlite(writer="inline")
         with pytest.raises(DamagedRowError, match=r"state\.db is damaged: the row .* restore the database"):
-            await read_everything(make_sqlite(writer="inline"))
+            await read_everything(store)
+        await store.close()
 
 
 async def test_a_damaged_row_is_named_through_the_writer_process_too(

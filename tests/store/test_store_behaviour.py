@@ -304,6 +304,7 @@ async def test_a_restored_backup_cannot_reuse_an_epoch_or_a_fence(shelf: Shelf, 
     assert restored.sessions == changes.sessions
     assert restored.tasks == changes.tasks
     assert restored.output_bytes == {"a-s1": 12}
+    assert (restored.grants, restored.lock_requests) == (changes.grants, changes.lock_requests)
     assert restored.meta.epoch == NOW_US + 10 > epoch
     assert restored.meta.next_fence >= NOW_US + 10
 

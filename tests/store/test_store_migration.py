@@ -16,7 +16,7 @@ import pytest
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain import invariants
 from buildrunner_coordinator.domain.core import Core
-from buildrunner_coordinator.domain.model import Settings, Time
+from buildrunner_coordinator.domain.model import Kinds, Settings, Time
 from buildrunner_coordinator.domain.questions import AttemptQuery, EventQuery, LockTimeQuery
 from buildrunner_coordinator.domain.replies import LockPage
 from buildrunner_coordinator.domain.steps import task_history
@@ -31,6 +31,7 @@ WORKSPACE = "workspace"
 FIRST, SECOND = "910a2dec", "975835de"
 LEFT = "1d0b14e4"
 """In the third schema: a removed session of which there was a row yet."""
+WORKER = "6e73e372"
 CARRIED = ("meta", "sessions", "specs", "tasks", "attempts", "outputs", "events", "workers", "pools")
 
 Make = Callable[..., SqliteStore]
@@ -165,21 +166,18 @@ def test_what_the_third_schema_wrote_is_kept_to_the_last_column(third_database: 
     old = {name: rows_of(third_database, name) for name in CARRIED}
     with closing(sqlite3.connect(third_database, isolation_level=None)) as connection:
         migrate(connection, third_database)
-    added = {
+    added: dict[str, dict[str, object]] = {
         "meta": {"next_ticket": 1, "folds_case": 0},
         "tasks": {"ticket": 0, "waits_since_us": 0},
         "attempts": {"patch_bytes": 0, "patch_dropped_bytes": 0, "branch": "", "commit_id": "", "merged": 0},
     }
     for name, before in old.items():
-        for row in (after := rows_of(third_database, name)):
-            # Which checksum is right is told by the readers of all rows.
-            assert (row.pop("checksum") in {one["checksum"] for one in before}) == (name not in added), name
-        new = added.get(name, {})
-        expected = [{**one, **new} for one in before]
-        assert after == [{key: one[key] for key in row} for one, row in zip(expected, after, strict=True)]
-        assert before and all(
-            set(one) - {"checksum"} == set(row) for one, row in zip(expected, after, strict=True)
-        )
+        expected = [{**row, **added.get(name, {})} for row in before]
+        after = rows_of(third_database, name)
+        if name in added:  # sealed anew: whether rightly, the reading of all rows tells
+            for row in (*expected, *after):
+                del row["checksum"]
+        assert before and after == expected, name
 
 
 async def test_those_who_waited_for_paths_wait_in_their_order(
@@ -188,11 +186,15 @@ async def test_those_who_waited_for_paths_wait_in_their_order(
     store = make_sqlite(third_database, writer="inline")
     snapshot = await store.open(NOW_US, WORKSPACE)
     assert {row.ticket for row in snapshot.tasks} == {0}
-    core = Core.load(snapshot, Settings(), Time(NOW_US, NOW_US))
+    held = tuple(c.Held(row.attempt_id, row.fence, True) for row in snapshot.tasks if row.attempt_id)
+    now = Time(NOW_US, NOW_US)
+    core = Core.load(snapshot, Settings(), now)
     invariants.check(core)
-    assert core.tasks[FIRST]["holds"].attempt is not None
-    core.place(Time(NOW_US, NOW_US))
-    page = core.apply(c.ListLocks(), Time(NOW_US, NOW_US))
+    core.apply(c.Register(1, WORKER, slots=3, kinds=Kinds(True), held=held, store_id=core.store_id), now)
+    answer = core.apply(c.ListLocks(), now)
+    core.place(now)
+    invariants.check(core)
+    page = answer() if callable(answer) else None
     assert isinstance(page, LockPage)
     assert [(one.position, one.holder.task_id) for one in page.waiters] == [
         (1, "waits-1"), (2, "reads"), (3, "waits-2"),

@@ -44,4 +44,4 @@ class LockTimeQuery(NamedTuple):
     before: tuple[int, int, int] | None = None
     """Time, revision and number of one: only older ones. The first of an answer leads to those before it."""
     limit: int = LOCK_TIMES
-    """At most LOCK_TIMES."""
+    """At most LOCK_TIMES. No commit takes place meanwhile, so large answers are better read in parts."""
