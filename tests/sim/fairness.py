@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import LockMode, PathRequest, Session, Task, Worker
-from buildrunner_coordinator.domain.paths import key_of
+from buildrunner_coordinator.domain.paths import overlaps
 from buildrunner_coordinator.domain.placement import is_ready, may_place, serves, suits
 from tests.sim.trace import SimulationFault
 
@@ -155,8 +155,7 @@ class Fairness:
 def _clash(mine: tuple[PathRequest, ...], theirs: tuple[PathRequest, ...]) -> bool:
     for one in mine:
         for other in theirs:
-            a, b = key_of(one), key_of(other)
             is_shared = one.mode is LockMode.SHARED and other.mode is LockMode.SHARED
-            if not is_shared and all(x == y for x, y in zip(a, b, strict=False)):
+            if not is_shared and overlaps(one, other):
                 return True
     return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain.model import LockMode, PathRequest
-from buildrunner_coordinator.domain.paths import key_of
+from buildrunner_coordinator.domain.paths import overlaps
 from tests.sim.trace import SimulationFault
 
 if TYPE_CHECKING:
@@ -96,6 +96,4 @@ class Processes:
 def _clash(one: PathRequest, other: PathRequest) -> bool:
     if one.mode is LockMode.SHARED and other.mode is LockMode.SHARED:
         return False
-    mine, theirs = key_of(one), key_of(other)
-    shorter = min(len(mine), len(theirs))
-    return mine[:shorter] == theirs[:shorter]
+    return bool(overlaps(one, other))

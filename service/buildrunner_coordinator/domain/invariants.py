@@ -169,7 +169,7 @@ def _locks(core: State) -> Iterator[str]:
 def _clash(core: State, mine: Party, one: PathRequest, theirs: Party, other: PathRequest) -> bool:
     if not excludes(mine, theirs) or (one.mode is LockMode.SHARED and other.mode is LockMode.SHARED):
         return False
-    return overlaps(one, other, core.folds_case)
+    return bool(overlaps(one, other, core.folds_case))
 
 
 def _requests(core: State) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """The lock table of one workspace: who holds which path, who waits for which, in which order.
 
-A trie of path segments. An entry sits at its key's node; every node above counts it, so that
-"nothing at or below here" is known without looking. Holders and waiters live in the same trie: a
-request is granted when no incompatible entry overlaps with it that is a holder, or a waiter who came
-earlier. So everybody who cannot conflict passes, and nobody is starved.
+A trie of path segments. An entry sits at its key's node, a glob at that of its literal beginning; every
+node above counts it, so that "nothing at or below here" is known without looking. Holders and waiters
+live in the same trie: a request is granted when no incompatible entry overlaps with it that is a holder,
+or a waiter who came earlier. So everybody who cannot conflict passes, and nobody is starved.
 
 A node keeps exclusive and shared entries apart, each in order of ticket: who is in the way at a node is
-found by bisection, and subtrees that hold nothing incompatible are never entered.
+found by bisection, and subtrees that hold nothing incompatible are never entered. Nor are those that a
+glob which is asked about cannot match: its own automaton walks down with the question.
 
-Owners are attempt ids (holders) and waiter tickets; which task they belong to is the caller's business.
+Owners are attempt ids, grant ids and names of waiters; which task they belong to is the caller's business.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from buildrunner_coordinator.domain.model import LockMode, PathRequest
-from buildrunner_coordinator.domain.paths import key_of
+from buildrunner_coordinator.domain import globs
+from buildrunner_coordinator.domain.globs import Pattern, States
+from buildrunner_coordinator.domain.model import LockKind, LockMode, PathRequest
+from buildrunner_coordinator.domain.paths import key_of, meets
 
 HELD = 0
 """The ticket of a holder: earlier than every waiter's."""
 
 
 class Party(NamedTuple):
-    """On whose account something is held or asked for."""
+    """On whose account something is held or asked for. Equal ids never exclude each other."""
 
     id: str
+    """An attempt, a grant or a session."""
     session_id: str
     is_session: bool = False
+    """What the session itself holds, which no other party of the session excludes."""
 
 
 class Entry(NamedTuple):
@@ -41,23 +46,28 @@ class Entry(NamedTuple):
     party: Party
 
 
-def excludes(a: Party, b: Party) -> bool:
-    if a.id == b.id:
-        return False
-    return not (a.session_id == b.session_id and (a.is_session or b.is_session))
-
-
 _ticket = itemgetter(2)
 
 
+def excludes(a: Party, b: Party) -> bool:
+    """The two may not hold the same path, unless both share it."""
+    if a.id == b.id:
+        return False
+    return a.session_id != b.session_id or not (a.is_session or b.is_session)
+
+
 class _Node:
-    __slots__ = ("children", "exclusive", "exclusive_below", "shared", "shared_below")
+    __slots__ = ("children", "exclusive", "exclusive_below", "exclusive_globs", "shared", "shared_below",
+                 "shared_globs")  # fmt: skip
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.exclusive: list[Entry] = []
         """By ticket: holders first."""
         self.shared: list[Entry] = []
+        self.exclusive_globs: list[Entry] | None = None
+        """Those whose literal beginning ends here. Few nodes have any."""
+        self.shared_globs: list[Entry] | None = None
         self.exclusive_below = 0
         self.shared_below = 0
 
@@ -66,8 +76,24 @@ class _Node:
         """Entries of all modes strictly below."""
         return self.exclusive_below + self.shared_below
 
-    def entries(self, mode: LockMode) -> list[Entry]:
-        return self.shared if mode is LockMode.SHARED else self.exclusive
+    @property
+    def is_bare(self) -> bool:
+        return not (
+            self.exclusive or self.shared or self.children or self.exclusive_globs or self.shared_globs
+        )
+
+    def entries(self, request: PathRequest) -> list[Entry]:
+        """The list that such a request's entry belongs to."""
+        is_shared = request.mode is LockMode.SHARED
+        if request.kind is not LockKind.GLOB:
+            return self.shared if is_shared else self.exclusive
+        if is_shared:
+            if self.shared_globs is None:
+                self.shared_globs = []
+            return self.shared_globs
+        if self.exclusive_globs is None:
+            self.exclusive_globs = []
+        return self.exclusive_globs
 
     def count_below(self, mode: LockMode, change: int) -> None:
         if mode is LockMode.SHARED:
@@ -80,10 +106,11 @@ class LockTable:
     """Grants are made and taken back by `add` and `remove`; `blockers` says what is in the way."""
 
     def __init__(self, fold_case: bool = False) -> None:
+        self.fold_case = fold_case
         self._root = _Node()
-        self._parties: dict[str, Party] = {}
         self._entries: dict[str, tuple[PathRequest, ...]] = {}
         self._tickets: dict[str, int] = {}
+        self._parties: dict[str, Party] = {}
 
     def __contains__(self, owner: str) -> bool:
         return owner in self._entries
@@ -99,41 +126,32 @@ class LockTable:
         self._parties[owner] = party
         for request in requests:
             node = self._root
-            for segment in key_of(request):
+            for segment in key_of(request, self.fold_case):
                 node.count_below(request.mode, 1)
                 child = node.children.get(segment)
                 if child is None:
                     child = node.children[segment] = _Node()
                 node = child
-            insort(node.entries(request.mode), Entry(owner, request, ticket, party), key=_ticket)
+            insort(node.entries(request), Entry(owner, request, ticket, party), key=_ticket)
 
     def remove(self, owner: str) -> None:
         """Takes out a holder or waiter; none by that name is a harmless repeat."""
-        ticket = self._tickets.pop(owner, HELD)
-        party = self._parties.pop(owner, None)
-        for request in self._entries.pop(owner, ()):
-            assert party
+        requests = self._entries.pop(owner, None)
+        if requests is None:
+            return
+        ticket, party = self._tickets.pop(owner), self._parties.pop(owner)
+        for request in requests:
             self._take_out(Entry(owner, request, ticket, party))
+
+    def ticket(self, owner: str) -> int | None:
+        return self._tickets.get(owner)
 
     def party(self, owner: str) -> Party | None:
         return self._parties.get(owner)
 
     def requests(self, owner: str) -> tuple[PathRequest, ...]:
+        """What it holds or waits for; nothing of one that is not there."""
         return self._entries.get(owner, ())
-
-    def conflicts(
-        self, requests: tuple[PathRequest, ...], party: Party, ticket: int | None = None
-    ) -> Iterator[tuple[PathRequest, Entry]]:
-        for request in requests:
-            for entries in self.incompatible(request):
-                for one in list(entries):
-                    if (one.ticket == HELD or (ticket is not None and one.ticket < ticket)) and excludes(
-                        one.party, party
-                    ):
-                        yield request, one
-
-    def ticket(self, owner: str) -> int | None:
-        return self._tickets.get(owner)
 
     def owners(self) -> Iterator[tuple[str, int, tuple[PathRequest, ...]]]:
         """(owner, ticket, requests), holders and waiters in order of entry."""
@@ -141,41 +159,80 @@ class LockTable:
             yield owner, self._tickets[owner], requests
 
     def blockers(self, requests: tuple[PathRequest, ...], ticket: int, party: Party) -> list[Entry]:
+        """What keeps a request with this ticket from being granted: for each path one holder, and the
+        last waiter that came before it. Empty: it may be granted."""
         found: list[Entry] = []
         for request in requests:
-            mine = [e for r, e in self.conflicts((request,), party, ticket)]
-            holder = next((e for e in mine if e.ticket == HELD), None)
-            waiter = max((e for e in mine if e.ticket != HELD), key=_ticket, default=None)
+            holder: Entry | None = None
+            waiter: Entry | None = None
+            for entries in self.incompatible(request):
+                if holder is None:
+                    holder = _first_holder(entries, party)
+                place = bisect_left(entries, ticket, key=_ticket) - 1
+                floor = waiter.ticket if waiter else HELD
+                while place >= 0 and entries[place].ticket > floor:
+                    if excludes(entries[place].party, party):
+                        waiter = entries[place]
+                        break
+                    place -= 1
             found.extend(one for one in (holder, waiter) if one is not None)
         return found
+
+    def conflicts(
+        self, requests: tuple[PathRequest, ...], party: Party, ticket: int | None = None
+    ) -> Iterator[tuple[PathRequest, Entry]]:
+        """Everything in the way of each path: holders, and with a ticket the waiters that came before it.
+
+        The table must not change while this is read.
+        """
+        for request in requests:
+            for entries in self.incompatible(request):
+                for one in entries:
+                    if one.ticket != HELD and (ticket is None or one.ticket >= ticket):
+                        break
+                    if excludes(one.party, party):
+                        yield request, one
 
     def incompatible(self, request: PathRequest) -> Iterator[list[Entry]]:
         """Lists of entries that cannot be held beside `request`, each in order of ticket, none empty."""
         is_shared = request.mode is LockMode.SHARED
+        pattern = globs.compiled(request.path, self.fold_case) if request.kind is LockKind.GLOB else None
+        key = key_of(request, self.fold_case)
         node = self._root
-        yield from _at(node, is_shared)
-        for segment in key_of(request):
+        yield from _above(node, is_shared, key, request.kind, pattern, self.fold_case)
+        for segment in key:
             child = node.children.get(segment)
             if child is None:
                 return
             node = child
-            yield from _at(node, is_shared)
-        yield from _beneath(node, is_shared)
+            yield from _above(node, is_shared, key, request.kind, pattern, self.fold_case)
+        if pattern is None:
+            yield from _beneath(node, is_shared)
+        else:
+            yield from _matched_beneath(node, is_shared, pattern, pattern.walk(key), self.fold_case)
 
     def _take_out(self, entry: Entry) -> None:
-        key, mode = key_of(entry.request), entry.request.mode
+        key, mode = key_of(entry.request, self.fold_case), entry.request.mode
         path = [self._root]
         for segment in key:
             path.append(path[-1].children[segment])
-        entries = path[-1].entries(mode)
+        entries = path[-1].entries(entry.request)
         del entries[entries.index(entry, bisect_left(entries, entry.ticket, key=_ticket))]
         for above in path[:-1]:
             above.count_below(mode, -1)
         for depth in range(len(key), 0, -1):
-            node = path[depth]
-            if node.exclusive or node.shared or node.children:
+            if not path[depth].is_bare:
                 break
             del path[depth - 1].children[key[depth - 1]]
+
+
+def _first_holder(entries: list[Entry], party: Party) -> Entry | None:
+    for one in entries:
+        if one.ticket != HELD:
+            return None
+        if excludes(one.party, party):
+            return one
+    return None
 
 
 def _at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
@@ -185,18 +242,77 @@ def _at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
         yield node.shared
 
 
+def _globs_at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
+    if node.exclusive_globs:
+        yield node.exclusive_globs
+    if node.shared_globs and not is_shared:
+        yield node.shared_globs
+
+
+def _above(
+    node: _Node,
+    is_shared: bool,
+    key: tuple[str, ...],
+    kind: LockKind,
+    pattern: Pattern | None,
+    fold_case: bool,
+) -> Iterator[list[Entry]]:
+    """At a node on the way to the request's own: files and trees overlap with it, globs if they match."""
+    yield from _at(node, is_shared)
+    for entries in _globs_at(node, is_shared):
+        if pattern is None:
+            matched = [one for one in entries if meets(_pattern(one, fold_case), kind, key)]
+        else:
+            matched = _meeting(entries, pattern, fold_case)
+        if matched:
+            yield matched
+
+
+def _meeting(entries: list[Entry], pattern: Pattern, fold_case: bool) -> list[Entry]:
+    return [one for one in entries if globs.overlap(_pattern(one, fold_case), pattern)]
+
+
+def _pattern(entry: Entry, fold_case: bool) -> Pattern:
+    return globs.compiled(entry.request.path, fold_case)
+
+
 def _beneath(top: _Node, is_shared: bool) -> Iterator[list[Entry]]:
+    """Everything below a file or a tree: all of it overlaps, globs too, since what they match is below."""
     stack = [top]
     while stack:
         node = stack.pop()
         if node.exclusive_below or (node.shared_below and not is_shared):
             for child in node.children.values():
                 yield from _at(child, is_shared)
+                yield from _globs_at(child, is_shared)
                 stack.append(child)
 
 
-def _holders(entries: list[Entry]) -> Iterator[Entry]:
-    for one in entries:
-        if one.ticket != HELD:
-            return
-        yield one
+def _trees(entries: list[Entry]) -> list[Entry]:
+    return [one for one in entries if one.request.kind is LockKind.TREE]
+
+
+def _matched_beneath(
+    top: _Node, is_shared: bool, pattern: Pattern, states: States, fold_case: bool
+) -> Iterator[list[Entry]]:
+    """What of all that is below a glob's literal beginning it can match."""
+    stack = [(top, states, pattern.prefix)]
+    while stack:
+        node, at, above = stack.pop()
+        if node.exclusive_below or (node.shared_below and not is_shared):
+            for segment, child in node.children.items():
+                behind = pattern.step(at, segment)
+                if not any(behind):
+                    continue
+                key = (*above, segment)
+                meets_files = pattern.ends(behind) or pattern.is_below(key)
+                for entries in _at(child, is_shared):
+                    # A tree is met by what it may hold, a file only by its own name.
+                    met = entries if meets_files else _trees(entries)
+                    if met:
+                        yield met
+                for entries in _globs_at(child, is_shared):
+                    matched = _meeting(entries, pattern, fold_case)
+                    if matched:
+                        yield matched
+                stack.append((child, behind, key))

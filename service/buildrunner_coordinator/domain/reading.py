@@ -24,7 +24,7 @@ from buildrunner_coordinator.domain.model import (
     Time,
     WorkerStatus,
 )
-from buildrunner_coordinator.domain.paths import key_of, parse_request
+from buildrunner_coordinator.domain.paths import overlaps, parse_request
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import (
     Everything,
@@ -47,19 +47,20 @@ _SHOWN_CONFLICTS = 8
 
 
 def list_locks(core: State, command: c.ListLocks, now: Time) -> Callable[[], LockPage]:
-    key = key_of(parse_request(command.path)) if command.path else ()
+    asked = parse_request(command.path) if command.path else None
     session_id = finding.find(core, command.session_id).session_id if command.session_id else ""
 
-    def wanted(one_session: str, path_key: tuple[str, ...]) -> bool:
-        shorter = min(len(path_key), len(key))
-        return session_id in ("", one_session) and path_key[:shorter] == key[:shorter]
+    def wanted(one_session: str, request: PathRequest) -> bool:
+        if session_id not in ("", one_session):
+            return False
+        return asked is None or bool(overlaps(request, asked, core.folds_case))
 
     def page() -> LockPage:
-        locks = [one for one in all_locks(core) if wanted(one.holder.session_id, _key(one))]
+        locks = [one for one in all_locks(core) if wanted(one.holder.session_id, _request(one))]
         waiters = [
             one
             for one in _waiters(core, core.now)
-            if any(wanted(one.holder.session_id, key_of(file)) for file in one.files)
+            if any(wanted(one.holder.session_id, file) for file in one.files)
         ]
         return LockPage(locks, waiters)
 
@@ -147,8 +148,8 @@ def explain_tasks(
     return explained
 
 
-def _key(lock: LockView) -> tuple[str, ...]:
-    return key_of(PathRequest(lock.path, lock.mode, lock.kind))
+def _request(lock: LockView) -> PathRequest:
+    return PathRequest(lock.path, lock.mode, lock.kind)
 
 
 def _waiters(core: State, now: Time) -> list[WaiterView]:

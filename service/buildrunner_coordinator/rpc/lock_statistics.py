@@ -22,6 +22,8 @@ HOLD, GIVEN_UP = "hold", "given_up"
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1000
 MOST_PERIODS = 24
+PAGE_ROWS = 5_000
+MOST_ROWS = 200_000
 _PERIODS_MS = (1_000, 10_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000, 604_800_000)
 
 
@@ -35,10 +37,24 @@ async def read_statistics(house: House, request: pb.GetLockStatisticsRequest) ->
         session_id = place.session_id
     now = house.engine.clock.now()
     since_us = now.wall_us - request.since_ms * 1000 if request.since_ms else 0
-    rows = await house.engine.read(lambda store: store.read_lock_times(LockTimeQuery(session_id, since_us)))
+    rows = await _read(house, session_id, since_us)
     sessions = await house.engine.execute(commands.ListSessions(limit=1 << 30))
     names = {row.session_id: row.name for row in sessions.rows}
     return await asyncio.to_thread(statistics_of, rows, names, limit)
+
+
+async def _read(house: House, session_id: str, since_us: int) -> list[LockTimeRow]:
+    """The newest MOST_ROWS, oldest first; in pages, since nothing is committed while one is read."""
+    pages: list[list[LockTimeRow]] = []
+    before: tuple[int, int, int] | None = None
+    while sum(map(len, pages)) < MOST_ROWS:
+        query = LockTimeQuery(session_id, since_us, before, PAGE_ROWS)
+        page = await house.engine.read(lambda store, query=query: store.read_lock_times(query))  # type: ignore[misc]
+        pages.append(page)
+        if len(page) < PAGE_ROWS:
+            break
+        before = (page[0].at_us, page[0].revision, page[0].number)
+    return [row for page in reversed(pages) for row in page]
 
 
 def statistics_of(

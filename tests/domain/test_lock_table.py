@@ -1,0 +1,134 @@
+"""The table against a list of everything that is in it, compared pair by pair by the slow answer."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import pytest
+
+from buildrunner_coordinator.domain.locks import HELD, LockTable, Party
+from buildrunner_coordinator.domain.model import LockMode, PathRequest
+from buildrunner_coordinator.domain.paths import parse_request
+from tests.domain import globs_oracle as oracle
+
+STEPS = 3_000
+
+
+class Asked(NamedTuple):
+    """What somebody wants, in both languages."""
+
+    plain: tuple[str, str]
+    shared: bool
+    request: PathRequest
+
+
+class Kept(NamedTuple):
+    party: Party
+    ticket: int
+    asked: tuple[Asked, ...]
+
+
+def draw(rng: random.Random) -> Asked:
+    plain, shared = oracle.draw(rng), rng.random() < 0.4
+    mode = LockMode.SHARED if shared else LockMode.EXCLUSIVE
+    return Asked(plain, shared, parse_request(plain[1] or "./", mode, plain[0]))
+
+
+def clash(one: Asked, other: Asked) -> bool:
+    return not (one.shared and other.shared) and oracle.meet(one.plain, other.plain)
+
+
+def excluded(one: Party, other: Party) -> bool:
+    """Written down once more, as the rule is told to people."""
+    own_parent = one.session_id == other.session_id and (one.is_session or other.is_session)
+    return one.id != other.id and not own_parent
+
+
+def in_the_way(asked, party, ticket, kept):
+    """(path asked for, owner, path) of everything that holds, or asked before."""
+    return {
+        (mine.request, owner, its.request)
+        for mine in asked
+        for owner, other in kept.items()
+        if (other.ticket == HELD or other.ticket < ticket) and excluded(party, other.party)
+        for its in other.asked
+        if clash(mine, its)
+    }
+
+
+def draw_party(rng: random.Random, step: int) -> Party:
+    session = f"s{rng.randrange(4)}"
+    if rng.random() < 0.2:
+        return Party(session, session, True)
+    return Party(f"p{rng.randrange(6)}" if rng.random() < 0.3 else f"own{step}", session)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_is_in_whose_way_is_told_without_a_difference(seed):
+    rng = random.Random(seed)
+    table, kept = LockTable(), {}
+    pool = [draw(rng) for _ in range(120)]
+    granted = 0
+    for step in range(STEPS):
+        if kept and (len(kept) > 40 or rng.random() < 0.4):
+            owner = rng.choice(list(kept))
+            table.remove(owner)
+            del kept[owner]
+            continue
+        asked = tuple({one.request: one for one in rng.sample(pool, rng.randint(1, 3))}.values())
+        party, ticket = draw_party(rng, step), step + 1
+        files = tuple(one.request for one in asked)
+        truth = in_the_way(asked, party, ticket, kept)
+        told = {(mine, entry.owner, entry.request) for mine, entry in table.conflicts(files, party, ticket)}
+        assert told == truth
+        assert table.blockers(files, ticket, party) != bool(truth)
+        owner = f"o{step}"
+        if not truth:
+            granted += 1
+            table.add(owner, files, party)
+            kept[owner] = Kept(party, HELD, asked)
+        elif rng.random() < 0.5:
+            table.add(owner, files, party, ticket)
+            kept[owner] = Kept(party, ticket, asked)
+    assert granted > 100
+    for owner in kept:
+        table.remove(owner)
+    assert (table._root.below, table._root.is_bare) == (0, True)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_blockers_name_a_holder_and_the_last_who_asked_before(seed):
+    rng = random.Random(100 + seed)
+    table, kept = LockTable(), {}
+    pool = [draw(rng) for _ in range(30)]
+    for step in range(60):
+        party, ticket = Party(f"own{step}", f"s{rng.randrange(3)}"), rng.choice((HELD, step + 1))
+        asked = (rng.choice(pool),)
+        table.add(f"o{step}", (asked[0].request,), party, ticket)
+        kept[f"o{step}"] = Kept(party, ticket, asked)
+    for step in range(300):
+        asked, party, ticket = (rng.choice(pool),), Party("new", f"s{rng.randrange(3)}"), rng.randint(1, 60)
+        truth = in_the_way(asked, party, ticket, kept)
+        told = table.blockers((asked[0].request,), ticket, party)
+        queue = [kept[owner].ticket for _, owner, _ in truth if kept[owner].ticket != HELD]
+        assert sum(one.ticket == HELD for one in told) == any(kept[o].ticket == HELD for _, o, _ in truth)
+        assert [one.ticket for one in told if one.ticket != HELD] == ([max(queue)] if queue else []), step
+
+
+def test_what_is_asked_for_twice_by_one_owner_is_two_entries():
+    table = LockTable()
+    files = (parse_request("a"), parse_request("a/b"), parse_request("a/*"))
+    table.add("x", files, Party("x", "s"))
+    assert len(list(table.conflicts((parse_request("a/"),), Party("y", "t")))) == 3
+    table.remove("x")
+    table.remove("x")
+    assert table._root.is_bare
+
+
+def test_case_is_folded_when_the_table_is_told_so():
+    for fold_case in (False, True):
+        table = LockTable(fold_case=fold_case)
+        table.add("x", (parse_request("SRC/*.PY"), parse_request("Docs/")), Party("x", "s"))
+        files = (parse_request("src/a.py"), parse_request("docs/a"))
+        assert len(table.blockers(files, 1, Party("y", "t"))) == (2 if fold_case else 0)
