@@ -105,7 +105,7 @@ def _first_group(pattern: str, text: str) -> tuple[int, int, list[str]] | None:
 
 
 def _class_end(pattern: str, text: str, begin: int) -> int:
-    """Behind the "]" of the class that begins there. A "]" right at its beginning is one of its characters."""
+    """Behind the "]" of the class that begins there. A "]" right at its beginning is one of its members."""
     at = begin + 1
     at += text[at : at + 1] in ("!", "^")
     end = text.find("]", at + 1)
