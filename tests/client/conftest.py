@@ -21,6 +21,7 @@ from buildrunner_parallel.discovery import Target
 from buildrunner_parallel.v1 import (
     coordinator_service_pb2_grpc,
     event_service_pb2_grpc,
+    lock_service_pb2_grpc,
     log_service_pb2_grpc,
     session_service_pb2_grpc,
     task_service_pb2_grpc,
@@ -54,6 +55,7 @@ class ScriptedCoordinator:
         for module, name in (
             (coordinator_service_pb2_grpc, "CoordinatorService"),
             (event_service_pb2_grpc, "EventService"),
+            (lock_service_pb2_grpc, "LockService"),
             (log_service_pb2_grpc, "LogService"),
             (session_service_pb2_grpc, "SessionService"),
             (task_service_pb2_grpc, "TaskService"),

@@ -18,6 +18,7 @@ from buildrunner_parallel.specs import ExternalWork, PathRequest, Payload, TaskS
 from buildrunner_parallel.v1 import (
     coordinator_service_pb2,
     event_service_pb2,
+    lock_service_pb2,
     task_service_pb2,
     types_pb2,
 )
@@ -33,6 +34,13 @@ PAIRS = [
     (records.Pool, types_pb2.Pool),
     (records.PathLock, types_pb2.PathLock),
     (records.LockConflict, types_pb2.LockConflict),
+    (records.LockWaiter, lock_service_pb2.LockWaiter),
+    (records.LockReport, lock_service_pb2.GetLockStatisticsResponse),
+    (records.LockStatistics, lock_service_pb2.LockStatistics),
+    (records.LockSessionStatistics, lock_service_pb2.LockSessionStatistics),
+    (records.LockPeriodStatistics, lock_service_pb2.LockPeriodStatistics),
+    (records.LockWaitFigures, lock_service_pb2.LockWaitFigures),
+    (records.LockHolder, types_pb2.LockHolder),
     (records.OutputChunk, types_pb2.OutputChunk),
     (records.Removed, event_service_pb2.Removed),
     (records.CoordinatorInfo, coordinator_service_pb2.GetInfoResponse),

@@ -18,6 +18,8 @@ EXIT_CODES = {
     errors.UnsupportedError: 1,
     errors.LockConflictError: 5,
     errors.DeadlockError: 5,
+    errors.StaleError: 5,
+    errors.LockLostError: 5,
     errors.NotFoundError: 4,
     errors.AmbiguousIdError: 4,
     errors.AuthenticationError: 3,

@@ -15,10 +15,12 @@ from buildrunner_parallel.aio_watch import AsyncWatcher
 from buildrunner_parallel.client import Client
 from buildrunner_parallel.discovery import Target
 from buildrunner_parallel.futures import AsyncTaskFuture, TaskFuture
+from buildrunner_parallel.records import Grant
 from buildrunner_parallel.specs import FailurePolicy, TaskSpec
 from buildrunner_parallel.v1 import (
     coordinator_service_pb2,
     event_service_pb2,
+    lock_service_pb2,
     log_service_pb2,
     session_service_pb2,
     task_service_pb2,
@@ -122,6 +124,13 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("cancel_task", "CancelTask", ("a3f2", "a"), {"reason": "late"}),
     ("retry_tasks", "RetryTasks", ("a3f2", ["a"]), {}),
     ("explain_tasks", "ExplainTasks", ("a3f2",), {"limit": 1}),
+    ("acquire_locks", "AcquireLocks", ("a3f2", ["src/a.py", "lib/"]), {"mode": "shared", "wait": "3s"}),
+    ("release_locks", "ReleaseLocks", ("a3f2", ["src/a.py"]), {"grant_id": "ab12", "fence": 7}),
+    ("renew_lease", "RenewLease", (Grant("ab12", 7),), {}),
+    ("list_locks", "ListLocks", ("src",), {"session": "a3f2"}),
+    ("force_release", "ForceRelease", ("ab12-0", "its owner left"), {}),
+    ("preview_locks", "PreviewLocks", (["src/*.py"],), {"session": "a3f2"}),
+    ("lock_statistics", "GetLockStatistics", (), {"since": "1h", "limit": 3}),
     ("list_workers", "ListWorkers", (), {"statuses": ["idle"]}),
     ("get_worker", "GetWorker", ("ffff",), {}),
     ("drain_worker", "DrainWorker", ("ffff",), {"reason": "old"}),
@@ -134,6 +143,7 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
 MODULES = (
     coordinator_service_pb2,
     event_service_pb2,
+    lock_service_pb2,
     log_service_pb2,
     session_service_pb2,
     task_service_pb2,

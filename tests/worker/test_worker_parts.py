@@ -199,7 +199,7 @@ def test_a_tasks_settings_win_over_passed_ones_and_ours_over_both() -> None:
     assignment.spec.environment.update({"B": "set", "BR_FENCE": "1", "BR_TOKEN_FILE": "y"})
     assert own_environment(assignment) == {
         "A": "passed", "B": "set", "BR_SESSION_ID": "s", "BR_SESSION_NAME": "n", "BR_TASK_ID": "t",
-        "BR_ATTEMPT": "2", "BR_FENCE": "9",
+        "BR_ATTEMPT": "2", "BR_ATTEMPT_ID": "a1", "BR_FENCE": "9",
     }  # fmt: skip
 
 

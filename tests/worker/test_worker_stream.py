@@ -108,8 +108,8 @@ async def test_the_environment_is_the_allow_list_and_the_tasks_own(
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     assert {name: values[name] for name in values if name.startswith("BR_") and "FILE" not in name} == {
         "BR_SESSION_ID": "5e551011", "BR_SESSION_NAME": "a session", "BR_TASK_ID": "task-a1",
-        "BR_ATTEMPT": "1", "BR_FENCE": str(0xA1), "BR_WORKER_ID": "aaaa0001", "BR_SLOT": "0",
-        "BR_COORDINATOR": coordinator.address,
+        "BR_ATTEMPT": "1", "BR_ATTEMPT_ID": "a1", "BR_FENCE": str(0xA1), "BR_WORKER_ID": "aaaa0001",
+        "BR_SLOT": "0", "BR_COORDINATOR": coordinator.address,
     }  # fmt: skip
     assert values["MINE"] == "1"
     assert "SECRET_OF_MINE" not in values

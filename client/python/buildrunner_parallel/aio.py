@@ -14,7 +14,15 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from . import calls_coordinator, calls_events, calls_sessions, calls_submission, calls_tasks, calls_workers
+from . import (
+    calls_coordinator,
+    calls_events,
+    calls_locks,
+    calls_sessions,
+    calls_submission,
+    calls_tasks,
+    calls_workers,
+)
 from .aio_base import async_paging, awaiting
 from .aio_connection import AsyncConnection
 from .aio_output import AsyncOutputCalls
@@ -64,6 +72,15 @@ class AsyncClient(AsyncRunningCalls, AsyncWaitCalls, AsyncOutputCalls):
     cancel_task = awaiting(calls_tasks.cancel_task)
     retry_tasks = awaiting(calls_tasks.retry_tasks)
     explain_tasks = awaiting(calls_tasks.explain_tasks)
+
+    # path locks
+    acquire_locks = awaiting(calls_locks.acquire_locks)
+    release_locks = awaiting(calls_locks.release_locks)
+    renew_lease = awaiting(calls_locks.renew_lease)
+    list_locks = awaiting(calls_locks.list_locks)
+    force_release = awaiting(calls_locks.force_release)
+    preview_locks = awaiting(calls_locks.preview_locks)
+    lock_statistics = awaiting(calls_locks.lock_statistics)
 
     # workers
     list_workers = awaiting(calls_workers.list_workers)
@@ -153,7 +170,9 @@ class Connecting:
         found = await asyncio.to_thread(find_coordinator, *self._arguments)
         timeout_s = self._arguments[-1]
         connection = AsyncConnection(found.target, relocate=found.relocate, patience_s=timeout_s)
-        return self._class(connection, found.workspace)
+        client = self._class(connection, found.workspace)
+        client._cwd = self._arguments[3]
+        return client
 
     def __await__(self) -> Generator[Any, Any, AsyncClient]:
         return self._open().__await__()

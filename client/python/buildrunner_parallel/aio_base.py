@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from .aio_connection import AsyncConnection
 from .calls import Pages, PageWalk, Work, show_result
+
+if TYPE_CHECKING:
+    from .lock_paths import LockPaths
+    from .workspace import Workspace
 
 ParametersT = ParamSpec("ParametersT")
 AnswerT = TypeVar("AnswerT")
@@ -20,6 +25,14 @@ class AsyncClientBase:
     _connection: AsyncConnection
     # Worktree and directory below it that tasks are submitted from, for those that do not say.
     _directory: tuple[str, str] = ("", "")
+    _workspace: Workspace | None = None
+    # What `connect` was told; None: wherever this process is when it asks.
+    _cwd: Path | None = None
+
+    def _lock_paths(self) -> LockPaths:
+        from .lock_paths import lock_paths
+
+        return lock_paths(self._cwd, self._workspace)
 
 
 def awaiting(

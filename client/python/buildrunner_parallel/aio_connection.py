@@ -17,7 +17,7 @@ import grpc.aio
 
 from .calls import Call, Work
 from .channel import open_aio_channel
-from .connection import CALL_TIMEOUT_S, PATIENCE_S, Relocate, Stubs, is_loss, pauses
+from .connection import CALL_TIMEOUT_S, PATIENCE_S, Patience, Relocate, Stubs, pauses
 from .discovery import Target
 from .error_mapping import from_rpc_error
 from .errors import BuildRunnerError, CoordinatorStartError, UnreachableError
@@ -133,20 +133,28 @@ class AsyncConnection:
             begun: Awaitable[Any] = call.begin(stubs, self.call_timeout_s)
             return begun
 
-        return call.read(await self.run(begin, repeatable=call.repeatable))
+        patience = Patience(self.patience_s if call.patience_s is None else call.patience_s, waits=call.waits)
+        return call.read(await self.run(begin, repeatable=call.repeatable, patience=patience))
 
-    async def run(self, begin: Callable[[Stubs], Awaitable[AnswerT]], *, repeatable: bool = True) -> AnswerT:
+    async def run(
+        self,
+        begin: Callable[[Stubs], Awaitable[AnswerT]],
+        *,
+        repeatable: bool = True,
+        patience: Patience | None = None,
+    ) -> AnswerT:
         """Awaits what `begin` makes of the present stubs, and again after the coordinator came back."""
-        deadline_s = time.monotonic() + self.patience_s
+        patience = patience or Patience(self.patience_s)
         for pause_s in pauses():
             stubs = self._stubs
+            patience.begin()
             try:
                 return await stubs.attempt(begin)
             except grpc.RpcError as error:
-                lost = is_loss(error) or await self._token_changed(error)
-                if self._closed or not (repeatable and lost) or time.monotonic() >= deadline_s:
+                lost = patience.is_loss(error) or await self._token_changed(error)
+                if self._closed or not (repeatable and lost) or patience.is_over:
                     raise from_rpc_error(error, self.address) from error
-                await self.recover(stubs, deadline_s, pause_s)
+                await self.recover(stubs, patience.deadline_s, pause_s, start=patience.starts)
             except ChannelClosed as error:
                 if self._closed:
                     raise UnreachableError("the client is closed", address=self.address) from error

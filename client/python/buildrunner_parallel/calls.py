@@ -20,6 +20,7 @@ from .convert import all_from_wire, from_wire
 
 if TYPE_CHECKING:
     from .connection import Stubs
+    from .lock_paths import LockPaths
 
 AnswerT = TypeVar("AnswerT")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
@@ -41,13 +42,18 @@ class Scope(Protocol):
     def _directory(self) -> tuple[str, str]:
         """Worktree and directory below it that tasks are submitted from, for those that do not say."""
 
+    def _lock_paths(self) -> LockPaths:
+        """What paths to lock are relative to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[AnswerT]):
     """One RPC: the stub's method, its request, and how to read the answer.
 
     A `streamed` request is an iterable of messages that can be iterated over again. `timeout_s` None means
-    the connection's; only `repeatable` calls outlive a restart of the coordinator.
+    the connection's; only `repeatable` calls outlive a restart of the coordinator, and of these `waits` also
+    one that ends in order: what is waited for there is still to come. `patience_s` None means the
+    connection's too.
     """
 
     method: Callable[[Stubs], Callable[..., Any]]
@@ -56,6 +62,8 @@ class Call(Generic[AnswerT]):
     streamed: bool = False
     timeout_s: float | None = None
     repeatable: bool = True
+    waits: bool = False
+    patience_s: float | None = None
 
     def __iter__(self) -> Generator[Call[Any], Any, AnswerT]:
         answer: AnswerT = yield self

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import calls_coordinator, calls_events, calls_sessions, calls_submission, calls_tasks, calls_workers
+from . import (
+    calls_coordinator,
+    calls_events,
+    calls_locks,
+    calls_sessions,
+    calls_submission,
+    calls_tasks,
+    calls_workers,
+)
 from .client_base import blocking, paging
 from .client_output import OutputCalls
 from .client_running import RunningCalls
@@ -61,6 +69,15 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
     retry_tasks = blocking(calls_tasks.retry_tasks)
     explain_tasks = blocking(calls_tasks.explain_tasks)
 
+    # path locks
+    acquire_locks = blocking(calls_locks.acquire_locks)
+    release_locks = blocking(calls_locks.release_locks)
+    renew_lease = blocking(calls_locks.renew_lease)
+    list_locks = blocking(calls_locks.list_locks)
+    force_release = blocking(calls_locks.force_release)
+    preview_locks = blocking(calls_locks.preview_locks)
+    lock_statistics = blocking(calls_locks.lock_statistics)
+
     # workers
     list_workers = blocking(calls_workers.list_workers)
     get_worker = blocking(calls_workers.get_worker)
@@ -97,7 +114,9 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
         """
         found = find_coordinator(coordinator, token, token_file, cwd, start, timeout_s)
         connection = Connection(found.target, relocate=found.relocate, patience_s=timeout_s)
-        return cls(connection, found.workspace)
+        client = cls(connection, found.workspace)
+        client._cwd = cwd
+        return client
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ Knows nothing of sessions or tasks; the client's parts say what to call. Safe to
 from __future__ import annotations
 
 import importlib
+import math
 import random
 import threading
 import time
@@ -24,6 +25,7 @@ from .errors import BuildRunnerError, CoordinatorStartError, UnreachableError
 if TYPE_CHECKING:
     from .v1.coordinator_service_pb2_grpc import CoordinatorServiceStub
     from .v1.event_service_pb2_grpc import EventServiceStub
+    from .v1.lock_service_pb2_grpc import LockServiceStub
     from .v1.log_service_pb2_grpc import LogServiceStub
     from .v1.session_service_pb2_grpc import SessionServiceStub
     from .v1.task_service_pb2_grpc import TaskServiceStub
@@ -36,6 +38,8 @@ PATIENCE_S = 30.0
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+# Connecting is given up sooner than this.
+_SURELY_CONNECTED_S = 25.0
 
 
 class Stubs:
@@ -75,6 +79,10 @@ class Stubs:
     @property
     def events(self) -> EventServiceStub:
         return cast("EventServiceStub", self._stub("event"))
+
+    @property
+    def locks(self) -> LockServiceStub:
+        return cast("LockServiceStub", self._stub("lock"))
 
     @property
     def logs(self) -> LogServiceStub:
@@ -159,21 +167,33 @@ class Connection:
 
     def make(self, call: Call[AnswerT]) -> AnswerT:
         """One call; a repeatable one outlives a restart."""
-        answer = self.run(lambda stubs: call.begin(stubs, self.call_timeout_s), repeatable=call.repeatable)
+        patience = Patience(self.patience_s if call.patience_s is None else call.patience_s, waits=call.waits)
+        answer = self.run(
+            lambda stubs: call.begin(stubs, self.call_timeout_s),
+            repeatable=call.repeatable,
+            patience=patience,
+        )
         return call.read(answer)
 
-    def run(self, attempt: Callable[[Stubs], AnswerT], *, repeatable: bool = True) -> AnswerT:
+    def run(
+        self,
+        attempt: Callable[[Stubs], AnswerT],
+        *,
+        repeatable: bool = True,
+        patience: Patience | None = None,
+    ) -> AnswerT:
         """Runs `attempt` on the present stubs, and again after the coordinator came back."""
-        deadline_s = time.monotonic() + self.patience_s
+        patience = patience or Patience(self.patience_s)
         for pause_s in pauses():
             stubs = self._stubs
+            patience.begin()
             try:
                 return attempt(stubs)
             except grpc.RpcError as error:
-                lost = is_loss(error) or self._token_changed(error)
-                if self._closed or not (repeatable and lost) or time.monotonic() >= deadline_s:
+                lost = patience.is_loss(error) or self._token_changed(error)
+                if self._closed or not (repeatable and lost) or patience.is_over:
                     raise from_rpc_error(error, self.address) from error
-                self.recover(stubs, deadline_s, pause_s)
+                self.recover(stubs, patience.deadline_s, pause_s, start=patience.starts)
             except ValueError as error:
                 # What grpc says about a channel that another thread has replaced or closed.
                 if self._closed or stubs is self._stubs:
@@ -217,6 +237,37 @@ class Connection:
             return self._relocate(1.0, False).token != self._target.token
         except BuildRunnerError:
             return False
+
+
+class Patience:
+    """How long one call goes on trying: `patience_s` seconds from when the coordinator was lost, which for a
+    call that `waits` may be long after it began."""
+
+    def __init__(self, patience_s: float, *, waits: bool = False) -> None:
+        self._patience_s = patience_s
+        self._waits = waits
+        self._began_s = time.monotonic()
+        self.deadline_s = math.inf
+        self.starts = True
+        """Whether the coordinator may be started: not when it was ended in order meanwhile."""
+
+    def begin(self) -> None:
+        """A try begins."""
+        self._began_s = time.monotonic()
+
+    def is_loss(self, error: Any) -> bool:
+        """Whether that try ended because the coordinator went away, and not because it said something."""
+        now_s = time.monotonic()
+        if self.deadline_s == math.inf or now_s - self._began_s > _SURELY_CONNECTED_S:
+            self.deadline_s = now_s + self._patience_s
+        if self._waits and reason_of(error) == "STOPPING":
+            self.starts = False
+            return True
+        return is_loss(error)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.deadline_s
 
 
 def is_loss(error: Any) -> bool:

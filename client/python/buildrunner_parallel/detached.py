@@ -17,8 +17,9 @@ from pathlib import Path
 # What a task or a caller was told about itself; a coordinator or worker that inherited it would take
 # itself for that task, and be cleaned up with it.
 _PRIVATE_VARIABLES = (
-    "BR_ATTEMPT", "BR_COORDINATOR", "BR_ERROR_FILE", "BR_FENCE", "BR_RESULT_FILE", "BR_SESSION_ID",
-    "BR_SESSION_NAME", "BR_SLOT", "BR_STATE_DIR", "BR_TASK_ID", "BR_TOKEN", "BR_TOKEN_FILE", "BR_WORKER_ID",
+    "BR_ATTEMPT", "BR_ATTEMPT_ID", "BR_COORDINATOR", "BR_ERROR_FILE", "BR_FENCE", "BR_LOCK_FENCE",
+    "BR_LOCK_GRANT_ID", "BR_LOCK_SESSION_ID", "BR_RESULT_FILE", "BR_SESSION_ID", "BR_SESSION_NAME", "BR_SLOT",
+    "BR_STATE_DIR", "BR_TASK_ID", "BR_TOKEN", "BR_TOKEN_FILE", "BR_WORKER_ID",
 )  # fmt: skip
 _PACKAGES = ("buildrunner_parallel", "buildrunner_coordinator")
 

@@ -16,6 +16,8 @@ BY_REASON: dict[str, type[errors.BuildRunnerError]] = {
     "SESSION_NOT_FOUND": errors.NotFoundError,
     "TASK_NOT_FOUND": errors.NotFoundError,
     "WORKER_NOT_FOUND": errors.NotFoundError,
+    "LOCK_NOT_FOUND": errors.NotFoundError,
+    "LOCK_NOT_HELD": errors.NotFoundError,
     "AMBIGUOUS_ID": errors.AmbiguousIdError,
     "WRONG_STATE": errors.WrongStateError,
     "SESSION_CLOSED": errors.WrongStateError,
@@ -29,6 +31,7 @@ BY_REASON: dict[str, type[errors.BuildRunnerError]] = {
     "WATCHER_TOO_SLOW": errors.LimitError,
     "LOCK_CONFLICT": errors.LockConflictError,
     "DEADLOCK": errors.DeadlockError,
+    "STALE": errors.StaleError,
 }
 BY_CODE: dict[grpc.StatusCode, type[errors.BuildRunnerError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.AuthenticationError,

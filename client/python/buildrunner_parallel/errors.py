@@ -6,8 +6,10 @@
     │   ├── WrongStateError                1   not in this state
     │   ├── LimitError                     1   too large, too many, too fast
     │   ├── UnsupportedError               1   this coordinator does not serve the call
-    │   └── LockConflictError (ValueError) 5   paths are held by somebody else
-    │       └── DeadlockError              5   waiting would close a circle
+    │   ├── LockConflictError (ValueError) 5   paths are held by somebody else
+    │   │   └── DeadlockError              5   waiting would close a circle
+    │   └── StaleError                     5   not, or no more, the holder
+    │       └── LockLostError              5   what a block held went away while it ran
     ├── NotFoundError                      4
     │   └── AmbiguousIdError               4   a prefix of several ids
     ├── AuthenticationError                3
@@ -78,6 +80,21 @@ class LockConflictError(RefusedError, ValueError):
 
 class DeadlockError(LockConflictError):
     """Waiting for these paths would close a circle of waiters."""
+
+
+class StaleError(RefusedError):
+    """The fence is not, or no more, that of the attempt or grant: somebody else may hold its paths."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class LockLostError(StaleError):
+    """What `grant_id` held was not held to the end: taken away, lapsed, or ended with its session. Others
+    may have changed these paths meanwhile."""
+
+    def __init__(self, message: str, *, reason: str = "LOCK_LOST", grant_id: str = "") -> None:
+        super().__init__(message, reason=reason)
+        self.grant_id = grant_id
 
 
 class NotFoundError(BuildRunnerError):

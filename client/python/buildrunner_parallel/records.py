@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from .enums import (
     AuditMode,
@@ -25,33 +25,24 @@ from .enums import (
     WorkerStatus,
 )
 from .jsonable import record_to_json
+from .lock_records import (
+    Grant,
+    LockConflict,
+    LockHolder,
+    LockListing,
+    LockPeriodStatistics,
+    LockReport,
+    LockSessionStatistics,
+    LockStatistics,
+    LockWaiter,
+    LockWaitFigures,
+    PathLock,
+)
+from .record_base import Record
 from .specs import ExternalWork, FailurePolicy, PathRequest, Payload, TaskSpec
 
 OVER_SESSION = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED})
 OVER_TASK = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED})
-
-
-class Record:
-    """Comparing, hashing and showing for all records at once: made for each class of its own, as dataclass
-    would, they take up nearly half of the time that importing this module costs every command."""
-
-    __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def _values(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self.__dataclass_fields__])
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Record) or other.__class__ is not self.__class__:
-            return NotImplemented
-        return self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __repr__(self) -> str:
-        fields = zip(self.__dataclass_fields__, self._values(), strict=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -138,18 +129,6 @@ class Session(Record):
         if self.status == SessionStatus.COMPLETED:
             return 100.0
         return min(100.0, 100.0 * self.done_tasks / self.total_tasks) if self.total_tasks else 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LockHolder(Record):
-    """Who holds a lock or waits for one; without `task_id` it is the session itself."""
-
-    session_id: str = ""
-    session_name: str = ""
-    task_id: str = ""
-    attempt_id: str = ""
-    worker_id: str = ""
-    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -348,36 +327,6 @@ class Pool(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class PathLock(Record):
-    """A path that is held."""
-
-    lock_id: str
-    workspace_id: str = ""
-    path: str = ""
-    mode: LockMode = LockMode.EXCLUSIVE
-    kind: LockKind = LockKind.FILE
-    holder: LockHolder = LockHolder()
-    fence: int = 0
-    acquired_at: datetime | None = None
-    lease_ends_at: datetime | None = None
-    freed_at: datetime | None = None
-    revision: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LockConflict(Record):
-    """One reason for a refusal: who has what of the asked; `queue_position` 0 is a holder."""
-
-    asked_path: str = ""
-    held_path: str = ""
-    held_mode: LockMode = LockMode.EXCLUSIVE
-    holder: LockHolder = LockHolder()
-    held_ms: int = 0
-    queue_position: int = 0
-    silent_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OutputChunk(Record):
     """A piece of output; `dropped_bytes` were left out right before it, and `offset` counts them."""
 
@@ -470,9 +419,10 @@ class Removed(Record):
 
 __all__ = [
     "Attempt", "AuditMode", "CoordinatorInfo", "EndedAttempt", "EntityKind", "ExternalWork", "FailureAction",
-    "FailurePolicy", "HistoryEvent", "IsolationMode", "LockConflict", "LockHolder", "LockKind", "LockMode",
-    "Outcome", "OutputChannel", "OutputChunk", "PathLock", "PathRequest", "Payload", "PlanConflict",
-    "PlanPreview", "Pool", "Removed", "ReportedProgress",
+    "FailurePolicy", "Grant", "HistoryEvent", "IsolationMode", "LockConflict", "LockHolder", "LockKind",
+    "LockListing", "LockMode", "LockPeriodStatistics", "LockReport", "LockSessionStatistics",
+    "LockStatistics", "LockWaitFigures", "LockWaiter", "Outcome", "OutputChannel", "OutputChunk", "PathLock",
+    "PathRequest", "Payload", "PlanConflict", "PlanPreview", "Pool", "Removed", "ReportedProgress",
     "ResourceUsage", "Session", "SessionDriver", "SessionStatus", "Summary", "Task", "TaskCounts",
     "TaskExplanation", "TaskOutput", "TaskRef", "TaskSpec", "TaskStatus", "TaskSummary", "Wait", "WaitKind",
     "Worker", "WorkerKinds", "WorkerStatus", "record_to_json",

@@ -45,6 +45,7 @@ def own_environment(assignment: worker_service_pb2.Assignment) -> dict[str, str]
     env["BR_SESSION_NAME"] = assignment.session_name
     env["BR_TASK_ID"] = spec.task_id
     env["BR_ATTEMPT"] = str(assignment.number)
+    env["BR_ATTEMPT_ID"] = assignment.attempt_id
     env["BR_FENCE"] = str(assignment.fence)
     return env
 
