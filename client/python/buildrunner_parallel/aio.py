@@ -96,6 +96,7 @@ class AsyncClient(AsyncRunningCalls, AsyncWaitCalls, AsyncOutputCalls):
     def __init__(self, connection: AsyncConnection, workspace: Workspace | None = None) -> None:
         self._connection = connection
         self._workspace = workspace
+        self._leases = {}
         if workspace is not None:
             self._directory = (str(workspace.worktree), workspace.directory)
 

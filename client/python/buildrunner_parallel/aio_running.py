@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .aio_base import AsyncClientBase
@@ -10,11 +10,17 @@ from .specs import FailurePolicy
 
 if TYPE_CHECKING:
     from .aio import AsyncClient
+    from .aio_locks import AsyncLease, AsyncLockBlock
     from .aio_session import AsyncLiveSession
+    from .calls_locks import Duration, SessionName, Wait
+    from .lock_leases import OnLost
+    from .lock_paths import PathItem
 
 
 class AsyncRunningCalls(AsyncClientBase):
-    """Sessions that begin and end with an `async with` statement."""
+    """Sessions, and locks, that begin and end with an `async with` statement."""
+
+    _leases: dict[str, AsyncLease]
 
     def session(
         self,
@@ -49,3 +55,30 @@ class AsyncRunningCalls(AsyncClientBase):
             name, session_id, workers, slots, handlers, labels, max_parallel, on_failure, metadata
         )
         return AsyncLiveSession(cast("AsyncClient", self), opening)
+
+    def lock(
+        self,
+        session: SessionName,
+        paths: Iterable[PathItem],
+        *,
+        mode: str = "exclusive",
+        wait: Wait = None,
+        lease: Duration = "30s",
+        on_lost: OnLost | None = None,
+    ) -> AsyncLockBlock:
+        """A block that holds all of `paths` for `session`: taken when it is entered, given back at its end.
+
+        Entering gives the grant, and raises LockConflictError with every conflict, at once or after `wait`
+        (see `acquire_locks`). It excludes everybody else, other blocks of the same session too; what the
+        session itself holds, and what a block around this one holds, is not in the way. It is held by a
+        `lease` that is renewed every third of it for as long as this process lives, so a crash frees it.
+
+        If it is lost all the same (released by force, or no coordinator answered in time), `grant.held` is
+        False, `grant.lost` is set, `on_lost` is called by the event loop, and the end of the
+        block raises LockLostError, unless the block ends with an exception: then that says so in a note.
+        """
+        from .aio_locks import AsyncLockBlock
+
+        return AsyncLockBlock(
+            cast("AsyncClient", self), session, paths, mode=mode, wait=wait, lease=lease, on_lost=on_lost
+        )

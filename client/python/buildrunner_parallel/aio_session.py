@@ -34,6 +34,10 @@ from .waits import Deadline
 
 if TYPE_CHECKING:
     from .aio import AsyncClient
+    from .aio_locks import AsyncLockBlock
+    from .calls_locks import Duration, Wait
+    from .lock_leases import OnLost
+    from .lock_paths import PathItem
 
 _SUBMIT_TASKS = 1000
 _MOST_EVENTS = 64
@@ -213,6 +217,21 @@ class AsyncLiveSession(OpenedSession):
         """Returns once everything that was submitted here is over. Raises DeadlineError after `timeout_s`
         seconds, and UnreachableError when the coordinator stays away."""
         await self._wait_until(lambda: self._book.is_idle, Deadline(timeout_s))
+
+    def lock(
+        self,
+        paths: Iterable[PathItem],
+        *,
+        mode: str = "exclusive",
+        wait: Wait = None,
+        lease: Duration = "30s",
+        on_lost: OnLost | None = None,
+    ) -> AsyncLockBlock:
+        """A block that holds `paths` for this session, see `AsyncClient.lock`.
+
+        The session's tasks do not get them meanwhile; what they shall have too, take with `acquire_locks`.
+        """
+        return self._client.lock(self.session_id, paths, mode=mode, wait=wait, lease=lease, on_lost=on_lost)
 
     # ------------------------------------------------------------------------- within
 

@@ -92,6 +92,7 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
     def __init__(self, connection: Connection, workspace: Workspace | None = None) -> None:
         self._connection = connection
         self._workspace = workspace
+        self._leases = {}
         if workspace is not None:
             self._directory = (str(workspace.worktree), workspace.directory)
 

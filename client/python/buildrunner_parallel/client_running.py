@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .client_base import ClientBase
 from .specs import FailurePolicy
 
 if TYPE_CHECKING:
+    from .calls_locks import Duration, SessionName, Wait
     from .client import Client
     from .live_session import LiveSession
+    from .lock_leases import OnLost
+    from .lock_paths import PathItem
+    from .locks import Lease, LockBlock
 
 
 class RunningCalls(ClientBase):
-    """Sessions that begin and end with a `with` statement."""
+    """Sessions, and locks, that begin and end with a `with` statement."""
+
+    _leases: dict[str, Lease]
 
     def session(
         self,
@@ -49,3 +55,30 @@ class RunningCalls(ClientBase):
             name, session_id, workers, slots, handlers, labels, max_parallel, on_failure, metadata
         )
         return LiveSession(cast("Client", self), opening)
+
+    def lock(
+        self,
+        session: SessionName,
+        paths: Iterable[PathItem],
+        *,
+        mode: str = "exclusive",
+        wait: Wait = None,
+        lease: Duration = "30s",
+        on_lost: OnLost | None = None,
+    ) -> LockBlock:
+        """A block that holds all of `paths` for `session`: taken when it is entered, given back at its end.
+
+        Entering gives the grant, and raises LockConflictError with every conflict, at once or after `wait`
+        (see `acquire_locks`). It excludes everybody else, other blocks of the same session too; what the
+        session itself holds, and what a block around this one holds, is not in the way. It is held by a
+        `lease` that is renewed every third of it for as long as this process lives, so a crash frees it.
+
+        If it is lost all the same (released by force, or no coordinator answered in time), `grant.held` is
+        False, `grant.lost` is set, `on_lost` is called by the renewing thread, and the end of the
+        block raises LockLostError, unless the block ends with an exception: then that says so in a note.
+        """
+        from .locks import LockBlock
+
+        return LockBlock(
+            cast("Client", self), session, paths, mode=mode, wait=wait, lease=lease, on_lost=on_lost
+        )

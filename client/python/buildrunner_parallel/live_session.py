@@ -34,7 +34,11 @@ from .waits import Deadline
 from .watch import Watcher
 
 if TYPE_CHECKING:
+    from .calls_locks import Duration, Wait
     from .client import Client
+    from .lock_leases import OnLost
+    from .lock_paths import PathItem
+    from .locks import LockBlock
 
 _SUBMIT_TASKS = 1000
 _MOST_EVENTS = 64
@@ -216,6 +220,21 @@ class LiveSession(OpenedSession):
         seconds, and UnreachableError when the coordinator stays away."""
         with self._changed:
             self._wait_until(lambda: self._book.is_idle, Deadline(timeout_s))
+
+    def lock(
+        self,
+        paths: Iterable[PathItem],
+        *,
+        mode: str = "exclusive",
+        wait: Wait = None,
+        lease: Duration = "30s",
+        on_lost: OnLost | None = None,
+    ) -> LockBlock:
+        """A block that holds `paths` for this session, see `Client.lock`.
+
+        The session's tasks do not get them meanwhile; what they shall have too, take with `acquire_locks`.
+        """
+        return self._client.lock(self.session_id, paths, mode=mode, wait=wait, lease=lease, on_lost=on_lost)
 
     # ------------------------------------------------------------------------- within
 

@@ -64,15 +64,20 @@ def asker_for(session_id: str, environ: Mapping[str, str] = os.environ) -> Asker
         attempt_id, fence = environ.get(ATTEMPT_VARIABLE, ""), _number(environ.get(FENCE_VARIABLE, ""))
         if attempt_id and fence:
             return Asker(attempt_id=attempt_id, fence=fence)
-    for entered in reversed(_entered.get()):
-        grant = entered.grant
-        if entered.where == _here() and grant.is_open and stands_for(session_id, grant.session_id):
+    for grant in entered_here():
+        if stands_for(session_id, grant.session_id):
             return Asker(held_grant_id=grant.grant_id, held_fence=grant.fence)
     if stands_for(session_id, environ.get(GRANT_SESSION_VARIABLE, "")):
         grant_id, fence = environ.get(GRANT_VARIABLE, ""), _number(environ.get(GRANT_FENCE_VARIABLE, ""))
         if grant_id and fence:
             return Asker(held_grant_id=grant_id, held_fence=fence)
     return Asker()
+
+
+def entered_here() -> list[Held]:
+    """What the blocks hold that this thread or task is in, the innermost first."""
+    entered, here = _entered.get(), _here() if _entered.get() else None
+    return [one.grant for one in reversed(entered) if one.where == here and one.grant.is_open]
 
 
 def enter(grant: Held) -> None:

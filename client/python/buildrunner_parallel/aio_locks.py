@@ -1,0 +1,147 @@
+"""The asyncio twin of locks.py: paths held by a block of a program.
+
+    async with client.lock(session, ["src/app.py", "lib/"], wait="30s") as grant:
+        ...
+        grant.check()
+
+A task of its own renews each grant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .calls_locks import Duration, SessionName, Wait, acquire_call, acquire_request
+from .errors import BuildRunnerError, WrongStateError
+from .lock_holding import enter, leave
+from .lock_leases import RETRY_S, HeldGrant, LeaseState, OnLost, end_of_block, lease_clock, refuse_upgrade
+from .lock_paths import PathItem, path_items
+from .records import Grant
+
+if TYPE_CHECKING:
+    from .aio import AsyncClient
+
+
+class AsyncLease:
+    """One grant, with the task that renews it until the last block that uses it has ended."""
+
+    def __init__(self, client: AsyncClient, state: LeaseState) -> None:
+        self.state = state
+        self.lost = asyncio.Event()
+        self.callbacks: list[OnLost] = []
+        self._client = client
+        self._task: asyncio.Task[None] | None = None
+        if state.renews:
+            self._task = asyncio.get_running_loop().create_task(self._renew(), name="br-lock")
+
+    async def _renew(self) -> None:
+        pause_s = self.state.next_renewal_s
+        while True:
+            await asyncio.sleep(pause_s)
+            sent_s = lease_clock()
+            try:
+                lease_s = await self._client._connection.make(self.state.renewal(self._client))
+            except BuildRunnerError as error:
+                if self.state.not_renewed(error, for_good=self._client._connection.closed):
+                    self._tell()
+                    return
+                pause_s = RETRY_S
+            else:
+                self.state.renewed(sent_s, lease_s)
+                pause_s = self.state.next_renewal_s
+
+    def _tell(self) -> None:
+        self.lost.set()
+        assert self.state.error is not None
+        for callback in self.callbacks:
+            asyncio.get_running_loop().call_soon(callback, self.state.error)
+
+    async def end(self) -> BuildRunnerError | None:
+        """Stops renewing it and gives it back; what went wrong with it, at any time."""
+        state = self.state
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        trouble: BuildRunnerError | None = state.error
+        if state.renews and trouble is None:
+            try:
+                await self._client._connection.make(state.release(self._client))
+            except BuildRunnerError as error:
+                trouble = state.not_released(error)
+        state.ended = True
+        return trouble
+
+
+class AsyncLiveGrant(HeldGrant):
+    """What a block of `AsyncClient.lock` holds."""
+
+    def __init__(self, grant: Grant, lease: AsyncLease) -> None:
+        super().__init__(grant, lease.state)
+        self._lease = lease
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when it is known to be lost: taken away, lapsed, or ended with its session."""
+        return self._lease.lost
+
+
+class AsyncLockBlock:
+    """Made by `AsyncClient.lock`, to be used in an `async with` statement."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        session: SessionName,
+        paths: Iterable[PathItem],
+        *,
+        mode: str,
+        wait: Wait,
+        lease: Duration,
+        on_lost: OnLost | None,
+    ) -> None:
+        self._client = client
+        self._ask = partial(
+            acquire_request, client, session, path_items(paths), mode=mode, wait=wait, lease=lease
+        )
+        self._on_lost = on_lost
+        self._grant: AsyncLiveGrant | None = None
+
+    async def __aenter__(self) -> AsyncLiveGrant:
+        if self._grant is not None:
+            raise WrongStateError("this block has begun already; each one needs a client.lock() of its own")
+        request = self._ask()
+        refuse_upgrade(request)
+        asked_s = lease_clock()
+        grant = await self._client._connection.make(acquire_call(request))
+        self._grant = AsyncLiveGrant(grant, self._lease_of(grant, asked_s))
+        enter(self._grant)
+        return self._grant
+
+    def _lease_of(self, grant: Grant, asked_s: float) -> AsyncLease:
+        """That of a block which holds the same already, or a new one."""
+        lease = self._client._leases.get(grant.grant_id)
+        if lease is not None and lease.state.is_open:
+            lease.state.users += 1
+        else:
+            lease = AsyncLease(self._client, LeaseState(grant, asked_s))
+            self._client._leases[grant.grant_id] = lease
+        if self._on_lost is not None:
+            lease.callbacks.append(self._on_lost)
+        return lease
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        grant, self._grant = self._grant, None
+        assert grant is not None
+        leave(grant)
+        grant._left = True
+        lease = grant._lease
+        lease.state.users -= 1
+        is_last = not lease.state.users
+        if is_last and self._client._leases.get(grant.grant_id) is lease:
+            del self._client._leases[grant.grant_id]
+        if self._on_lost is not None:
+            lease.callbacks.remove(self._on_lost)
+        end_of_block(error, await lease.end() if is_last else lease.state.error)
