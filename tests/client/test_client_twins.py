@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from buildrunner_parallel import aio_session, live_session
+from buildrunner_parallel import aio_locks, aio_session, live_session, locks
 from buildrunner_parallel.aio import AsyncClient
 from buildrunner_parallel.aio_connection import AsyncConnection
 from buildrunner_parallel.aio_watch import AsyncWatcher
@@ -63,6 +63,11 @@ def test_both_take_the_same_parameters(blocking, awaiting):
     assert compared >= 2
 
 
+def test_what_blocks_hold_is_asked_in_the_same_words():
+    names = set(public(locks.LiveGrant))
+    assert names == set(public(aio_locks.AsyncLiveGrant)) >= {"held", "lost", "check", "fence", "record"}
+
+
 def test_a_future_for_asyncio_has_what_matters_of_one_for_threads():
     for name in ("outcome", "result", "cancel", "done"):
         assert parameters(getattr(FUTURES[0], name)) == parameters(getattr(FUTURES[1], name)), name
@@ -70,7 +75,7 @@ def test_a_future_for_asyncio_has_what_matters_of_one_for_threads():
 
 def test_what_streams_is_asynchronously_iterable_and_all_other_calls_are_coroutines():
     streams = {"iter_tasks", "iter_attempts", "iter_history"}
-    plain = {"watch", "read_output", "session", "connect"}
+    plain = {"watch", "read_output", "session", "connect", "lock"}
     for name, function in public(AsyncClient).items():
         if name in streams:
             assert inspect.isasyncgenfunction(function), name
@@ -191,6 +196,6 @@ async def test_both_send_the_same_and_read_the_same(client, coordinator, name, m
 
 def test_no_call_is_left_out_of_the_comparison():
     named = {name for name, *_ in CALLS}
-    own = {"backup", "close", "connect", "session", "wait_session", "wait_task", "watch"}
+    own = {"backup", "close", "connect", "lock", "session", "wait_session", "wait_task", "watch"}
     functions = {name for name, value in public(Client).items() if callable(value)}
     assert functions == named | own

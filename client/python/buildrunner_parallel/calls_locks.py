@@ -227,7 +227,7 @@ def _wait_ms(wait: Wait) -> int:
 def _duration_ms(name: str, value: Duration) -> int:
     try:
         return milliseconds(parse_duration(value))
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         raise InvalidRequestError(f"{name}: expected {EXPECTED}, found {value!r}", reason="INVALID") from None
 
 

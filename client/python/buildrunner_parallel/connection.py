@@ -191,7 +191,9 @@ class Connection:
                 return attempt(stubs)
             except grpc.RpcError as error:
                 lost = patience.is_loss(error) or self._token_changed(error)
-                if self._closed or not (repeatable and lost) or patience.is_over:
+                if self._closed and lost:
+                    raise UnreachableError("the client is closed", address=self.address) from error
+                if not (repeatable and lost) or patience.is_over:
                     raise from_rpc_error(error, self.address) from error
                 self.recover(stubs, patience.deadline_s, pause_s, start=patience.starts)
             except ValueError as error:
