@@ -17,10 +17,12 @@ from pathlib import Path
 import uvloop
 
 from buildrunner_coordinator.app.errors import StartError, start_error
+from buildrunner_coordinator.app.letter_case import ignores_case
 from buildrunner_coordinator.app.lifetime import Lifetime
 from buildrunner_coordinator.app.log_file import open_log
 from buildrunner_coordinator.app.state_directory import StateDirectory
 from buildrunner_coordinator.config import EXIT_DONE, EXIT_FAULT, EXIT_IO, EXIT_UNUSABLE, Config
+from buildrunner_coordinator.domain.commands import FoldCase
 from buildrunner_coordinator.domain.core import Core
 from buildrunner_coordinator.engine.clock import CoreClock, wall_us
 from buildrunner_coordinator.engine.engine import Engine
@@ -113,6 +115,8 @@ class _Coordinator:
         self._listen(server)
         _stop_on_signals(house)
         engine_task = asyncio.ensure_future(engine.run())
+        if ignores_case(self._directory.path.parent, self._directory.path):
+            await engine.execute(FoldCase())
         await server.start()
         self._announce(house)
         lifetime = Lifetime(house, self._directory, self._config.idle_exit_s, self._config.keeper)
