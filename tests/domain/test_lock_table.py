@@ -67,7 +67,8 @@ def draw_party(rng: random.Random, step: int) -> Party:
 @pytest.mark.parametrize("seed", range(4))
 def test_who_is_in_whose_way_is_told_without_a_difference(seed):
     rng = random.Random(seed)
-    table, kept = LockTable(), {}
+    table = LockTable()
+    kept: dict[str, Kept] = {}
     pool = [draw(rng) for _ in range(120)]
     granted = 0
     for step in range(STEPS):
@@ -100,7 +101,8 @@ def test_who_is_in_whose_way_is_told_without_a_difference(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_blockers_name_a_holder_and_the_last_who_asked_before(seed):
     rng = random.Random(100 + seed)
-    table, kept = LockTable(), {}
+    table = LockTable()
+    kept: dict[str, Kept] = {}
     pool = [draw(rng) for _ in range(30)]
     for step in range(60):
         party, ticket = Party(f"own{step}", f"s{rng.randrange(3)}"), rng.choice((HELD, step + 1))

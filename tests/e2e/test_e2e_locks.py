@@ -1,4 +1,4 @@
-"""Path locks between real processes: races, kills of everybody, order and fences over a coordinator's death."""
+"""Path locks between real processes: races, kills of everybody, order and fences over a restart."""
 
 from __future__ import annotations
 
@@ -305,7 +305,8 @@ def test_a_task_takes_more_than_it_declared_and_loses_it_with_its_end(town: Town
     program = town.write("more.py", (
         "import os, json\n"
         "from buildrunner_parallel import Client\n"
-        "with Client.connect(os.environ['BR_COORDINATOR'], token_file='.buildrunner/token', start=False) as c:\n"
+        "address = os.environ['BR_COORDINATOR']\n"
+        "with Client.connect(address, token_file='.buildrunner/token', start=False) as c:\n"
         "    grant = c.acquire_locks(os.environ['BR_SESSION_ID'], ['extra', 'declared'])\n"
         "    locks = [[l.path, l.holder.task_id] for l in c.list_locks().locks]\n"
         "    print(json.dumps([grant.fence == int(os.environ['BR_FENCE']), sorted(locks)]))\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -231,7 +232,8 @@ async def test_bad_input_is_refused_with_one_line_and_takes_nothing(coordinator,
 
 async def test_unknown_modes_and_kinds_are_refused(coordinator):
     session = await coordinator.running_session()
-    for odd in (types.PathRequest(path="a", mode=77), types.PathRequest(path="a", kind=77)):
+    unknown: Any = 77
+    for odd in (types.PathRequest(path="a", mode=unknown), types.PathRequest(path="a", kind=unknown)):
         request = pb.AcquireLocksRequest(session_id=session.session_id, paths=[odd])
         code, *_ = await refusal(coordinator.call(coordinator.locks.AcquireLocks, request))
         assert code is grpc.StatusCode.INVALID_ARGUMENT

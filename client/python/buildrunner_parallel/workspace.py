@@ -40,6 +40,15 @@ def find_workspace(cwd: Path | None = None) -> Workspace:
     return Workspace(root, worktree, state_dir, "" if below == "." else below)
 
 
+def ignores_case(workspace: Workspace) -> bool:
+    """The file system of the caller's checkout does not tell names apart by their case."""
+    known, other = workspace.worktree / ".git", workspace.worktree / ".GIT"
+    try:
+        return other.exists() and other.samefile(known)
+    except OSError:
+        return False
+
+
 def _checkout_of(start: Path) -> Path | None:
     for directory in (start, *start.parents):
         if (directory / ".git").exists():

@@ -9,6 +9,10 @@ from buildrunner_coordinator.domain.state import State
 
 
 def fold_case(core: State, command: c.FoldCase, now: Time) -> None:
+    fold(core)
+
+
+def fold(core: State) -> None:
     """From now on, for ever. Those who hold by now two spellings of one path keep them."""
     if core.folds_case:
         return

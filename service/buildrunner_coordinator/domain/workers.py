@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildrunner_coordinator.domain import attempts, cleaning, finding, history, views
+from buildrunner_coordinator.domain import attempts, cleaning, finding, folding, history, views
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.changes import PoolRow
 from buildrunner_coordinator.domain.codec import pool_row
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from buildrunner_coordinator.domain.state import State
 
+IGNORES_CASE = "ignores-case"
+"""A capability: the worker's checkout does not tell names apart by their case."""
+
 _UNNAMED_LIMIT = 2
 """Heartbeats in a row that leave an attempt out before it is sent again."""
 
@@ -51,6 +54,8 @@ def register(core: State, command: c.Register, now: Time) -> Registered:
         )
         core.next_order += 1
         core.workers[worker.worker_id] = worker
+    if IGNORES_CASE in command.capabilities:
+        folding.fold(core)
     _describe(worker, command, session_id or worker.session_id)
     if not worker.generation:
         _note_registration(core, worker)

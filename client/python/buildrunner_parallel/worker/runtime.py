@@ -16,10 +16,12 @@ import socket
 import time
 from collections.abc import Callable, Coroutine
 from importlib import metadata
+from pathlib import Path
 
 import grpc
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2, worker_service_pb2_grpc
+from buildrunner_parallel.workspace import find_workspace, ignores_case
 
 from . import output_spool
 from .attempt_book import AttemptBook
@@ -60,6 +62,10 @@ def keep_what_is_loaded() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+IGNORES_CASE = "ignores-case"
+"""A capability: names in this worker's checkout are not told apart by their case."""
+
+
 class WorkerRuntime:
     """One worker. `run` returns the exit code: 0 after a drain, 1 refused or broken, 3 nobody to talk to."""
 
@@ -82,6 +88,8 @@ class WorkerRuntime:
         self._generation = 0
         self._repeat_s = 5.0
         self._handlers: list[str] = []
+        checkout = find_workspace(Path(options.directory))
+        self._capabilities = [IGNORES_CASE] if ignores_case(checkout) else []
         self._conversation: Conversation | None = None
         self._output: OutputStream | None = None
         self._goodbye: worker_service_pb2.Goodbye | None = None
@@ -203,6 +211,7 @@ class WorkerRuntime:
             store_id=self._store_id,
             epoch=self._epoch,
             workspace_id=options.workspace_id,
+            capabilities=self._capabilities,
         )
 
     def welcomed(self, welcome: worker_service_pb2.Welcome, hello_sent_at_ns: int) -> str:
