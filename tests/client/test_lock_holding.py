@@ -91,7 +91,7 @@ async def test_tasks_begun_within_a_block_are_not_within_it_and_so_exclude_each_
 
     enter(Block())
     assert (await ask()).held_grant_id == "ab12"
-    assert await asyncio.gather(ask(), ask()) == [Asker(), Asker()]
+    assert list(await asyncio.gather(ask(), ask())) == [Asker(), Asker()]
 
 
 def test_leaving_in_a_context_that_never_entered_does_no_harm():
