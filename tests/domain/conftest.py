@@ -122,6 +122,12 @@ class Stage:
         )  # fmt: skip
         return self.do(command)
 
+    def refused(self, *arguments: Any, **more: Any) -> Refusal:
+        """As `acquire`, which must be refused."""
+        with pytest.raises(Refusal) as caught:
+            self.acquire(*arguments, **more)
+        return caught.value
+
     def answers(self) -> dict[str, Any]:
         """Takes all messages, which must be answers to those who waited for paths, by waiter id."""
         sent = self.take()

@@ -1,4 +1,4 @@
-"""What is asked of path locks by hand and by programs: take, wait, renew, give back, take away, look.
+"""Taking paths by hand and by programs: at once, or standing in line for them.
 
 Whoever must wait stands in one order with the tasks that do. Its answer goes to its own address once
 there is one, in the commit that grants. A repeated request id is answered by what it got at first, as long
@@ -7,16 +7,23 @@ as that is held; behind a restart it finds its place in the order, if it asks wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain import conflicts, deadlocks, finding, grants, lock_times, waiting
+from buildrunner_coordinator.domain import (
+    conflicts,
+    deadlocks,
+    finding,
+    grants,
+    lock_checks,
+    lock_times,
+    waiting,
+)
 from buildrunner_coordinator.domain.deadlocks import request_name
 from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import (
     Grant,
-    LockKind,
     LockMode,
     LockRequest,
     PathRequest,
@@ -24,19 +31,16 @@ from buildrunner_coordinator.domain.model import (
     Time,
 )
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
-from buildrunner_coordinator.domain.replies import Acquired, Answer, LockConflict, LockView, Queued
+from buildrunner_coordinator.domain.replies import Acquired, Answer, LockView, Queued
 from buildrunner_coordinator.domain.timers import Timer
 
 if TYPE_CHECKING:
     from buildrunner_coordinator.domain.state import State
 
-MOST_CONFLICTS = 1000
-"""So many are looked up for a preview."""
-
 
 def acquire(core: State, command: c.AcquireLocks, now: Time) -> Callable[[], Acquired] | Queued | Acquired:
     session = finding.find(core, command.session_id)
-    files = _checked(command.files)
+    files = lock_checks.checked_paths(command.files)
     known = _repeated(core, command, now)
     if known is not None:
         return known
@@ -130,97 +134,18 @@ def end_attempt(core: State, attempt_id: str) -> None:
     )
     for request in mine:
         _end(core, request, given_up=True)
-        core.send(request.waiter_id, Answer(_stale_attempt(attempt_id)))
+        core.send(request.waiter_id, Answer(lock_checks.stale_attempt(attempt_id)))
 
 
 def end_session(core: State, session: Session) -> None:
     for request in [one for one in core.requesters.values() if one.session_id == session.session_id]:
         _end(core, request, given_up=True)
-        core.send(request.waiter_id, Answer(_over(session)))
-
-
-def release(core: State, command: c.ReleaseLocks, now: Time) -> list[LockView]:
-    session = finding.find(core, command.session_id) if command.session_id else None
-    files = _checked(command.files) if command.files else ()
-    if command.grant_id:
-        return _release_grant(core, command, session, files)
-    if session is None:
-        raise Refusal(Reason.INVALID, "Say whose locks to release: a session, or a grant and its fence.")
-    if session.is_over:
-        return []
-    core.hear(session)
-    if not files:
-        return _free_all(core, filter(grants.is_own, grants.of_session(core, session.session_id)))
-    chosen: list[tuple[Grant, PathRequest]] = []
-    for wanted in files:
-        found = list(_own_of_path(core, session, wanted.path))
-        if not found:
-            raise _not_held(core, session, wanted)
-        chosen.extend(found)
-    freed = []
-    for grant, one in chosen:
-        freed.append(grants.view_of(core, grant, one))
-        grants.free_some(core, grant, (one,))
-    return freed
-
-
-def renew(core: State, command: c.RenewLease, now: Time) -> int:
-    grant = _live_grant(core, command.grant_id, command.fence)
-    if not grant.lease_ms:
-        raise Refusal(
-            Reason.INVALID, f"Grant {grant.grant_id} has no lease: it is held until it is released."
-        )
-    session = core.sessions[grant.session_id]
-    if session.is_over:
-        raise _over(session)
-    core.hear(session)
-    grant.lease_until_us = now.us + grant.lease_ms * 1000
-    return grant.lease_ms
-
-
-def preview(core: State, command: c.PreviewLocks, now: Time) -> list[LockConflict]:
-    files = _checked(command.files)
-    return conflicts.of(core, files, _asker(core, command), limit=MOST_CONFLICTS)
-
-
-def _asker(core: State, command: c.PreviewLocks) -> Party:
-    if command.attempt_id:
-        task = core.attempts.get(command.attempt_id)
-        if task is None or task.fence != command.fence:
-            raise _stale_attempt(command.attempt_id)
-        return Party(command.attempt_id, task.session_id)
-    if command.grant_id:
-        return grants.party_of(_live_grant(core, command.grant_id, command.fence))
-    if command.session_id:
-        session_id = finding.find(core, command.session_id).session_id
-        return Party(session_id, session_id, True)
-    return Party("", "")
-
-
-def _checked(files: tuple[PathRequest, ...]) -> tuple[PathRequest, ...]:
-    """Each path once, in its widest mode. Raises Refusal (INVALID) when there is none."""
-    if not files:
-        raise Refusal(Reason.INVALID, "There is no path to lock. Name one or more.")
-    found: dict[tuple[str, str], PathRequest] = {}
-    for one in files:
-        before = found.get((one.path, one.kind))
-        if before is None or one.mode is LockMode.EXCLUSIVE:
-            found[one.path, one.kind] = one
-    return tuple(found.values())
+        core.send(request.waiter_id, Answer(lock_checks.session_over(session)))
 
 
 def _check_alive(session: Session) -> None:
     if session.is_over or session.ending_as is not None:
-        raise _over(session)
-
-
-def _over(session: Session) -> Refusal:
-    state = session.status.value if session.is_over else "ending"
-    return Refusal(
-        Reason.SESSION_CLOSED,
-        f"Session {session.session_id} ({session.name}) is {state}: it can hold no locks. Start a new one.",
-        status=state,
-    )
+        raise lock_checks.session_over(session)
 
 
 def _party(core: State, session: Session, command: c.AcquireLocks) -> Party:
@@ -228,10 +153,10 @@ def _party(core: State, session: Session, command: c.AcquireLocks) -> Party:
     if command.attempt_id:
         task = core.attempts.get(command.attempt_id)
         if task is None or task.fence != command.fence or task.session_id != session.session_id:
-            raise _stale_attempt(command.attempt_id)
+            raise lock_checks.stale_attempt(command.attempt_id)
         return Party(command.attempt_id, session.session_id)
     if command.held_grant_id:
-        outer = _live_grant(core, command.held_grant_id, command.held_fence)
+        outer = lock_checks.live_grant(core, command.held_grant_id, command.held_fence)
         if outer.session_id == session.session_id and not grants.is_own(outer):
             return grants.party_of(outer)
     if command.lease_ms:
@@ -373,84 +298,3 @@ def _refuse_circle(
     steps = deadlocks.circle(core, files, ticket, party)
     if steps:
         raise conflicts.deadlock(core, session, steps)
-
-
-def _live_grant(core: State, grant_id: str, fence: int) -> Grant:
-    grant = core.grants.get(grant_id)
-    if grant is None or grant.suspended or grant.until_us:
-        raise Refusal(
-            Reason.STALE,
-            f"Grant {grant_id} is not held any more. Stop what it protected, then ask anew.", id=grant_id,
-        )  # fmt: skip
-    if grant.fence != fence:
-        raise Refusal(
-            Reason.STALE,
-            f"Fence {fence} is not that of grant {grant_id}: another holder has it.",
-            id=grant_id,
-        )
-    return grant
-
-
-def _stale_attempt(attempt_id: str) -> Refusal:
-    return Refusal(
-        Reason.STALE,
-        f"Attempt {attempt_id} is over, or this is not its fence: nothing may be done in its name any more.",
-        id=attempt_id,
-    )
-
-
-def _release_grant(
-    core: State, command: c.ReleaseLocks, session: Session | None, files: tuple[PathRequest, ...]
-) -> list[LockView]:
-    grant = _live_grant(core, command.grant_id, command.fence)
-    if session is not None and session.session_id != grant.session_id:
-        raise Refusal(
-            Reason.LOCK_NOT_HELD,
-            f"Grant {grant.grant_id} is of session {grant.session_id}, not of {session.session_id}.",
-            id=grant.grant_id,
-        )
-    if not files:
-        return _free_all(core, [grant])
-    mine = {(one.path, one.kind): one for one in grant.files}
-    for wanted in files:
-        if (wanted.path, wanted.kind) not in mine:
-            raise Refusal(
-                Reason.LOCK_NOT_HELD,
-                f"Grant {grant.grant_id} does not hold {wanted.path or './'}, but {grants.paths(grant)}.",
-                id=grant.grant_id,
-            )
-    chosen = tuple(mine[one.path, one.kind] for one in files)
-    freed = [grants.view_of(core, grant, one) for one in chosen]
-    grants.free_some(core, grant, chosen)
-    return freed
-
-
-def _own_of_path(core: State, session: Session, path: str) -> Iterator[tuple[Grant, PathRequest]]:
-    """The session's own locks of that path, of whatever kind; those given up for a time too."""
-    mine = core.accounts.get(session.session_id, {})
-    for kind in LockKind:
-        grant = mine.get((path, kind))
-        if grant is not None:
-            yield from ((grant, one) for one in grant.files if (one.path, one.kind) == (path, kind))
-    if session.locks_released:
-        for grant in grants.of_session(core, session.session_id):
-            if grant.suspended:
-                yield from ((grant, one) for one in grant.files if one.path == path)
-
-
-def _free_all(core: State, chosen: Iterable[Grant]) -> list[LockView]:
-    freed = []
-    for grant in chosen:
-        freed += grants.views(core, grant)
-        grants.free(core, grant)
-    return freed
-
-
-def _not_held(core: State, session: Session, wanted: PathRequest) -> Refusal:
-    holder = conflicts.holder_of_path(core, wanted)
-    who = f"{holder} holds it" if holder else "nobody holds it"
-    return Refusal(
-        Reason.LOCK_NOT_HELD,
-        f"Session {session.session_id} ({session.name}) does not hold {wanted.path or './'} itself: {who}.",
-        path=wanted.path,
-    )
