@@ -25,6 +25,7 @@ def facts(context: HandlerContext) -> object:
         "cwd": str(Path.cwd()),
         "task": context.task_id,
         "env": os.environ.get("FOR_TASK", ""),
+        "told": [os.environ.get(f"BR_{name}", "") for name in ("TASK_ID", "ATTEMPT_ID", "FENCE")],
         "ids": [context.session_id, context.attempt, context.fence],
     }
 

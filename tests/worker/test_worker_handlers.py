@@ -76,6 +76,8 @@ async def test_a_handler_knows_its_task_and_gets_its_directory_and_environment(
     first, second = (json.loads(reports[one].result.data) for one in ("a1", "a2"))
     assert first["cwd"] == str(tmp_path / "place")
     assert (first["env"], second["env"]) == ("yes", "")
+    assert first["told"] == ["task-a1", "a1", str(0xA1)]
+    assert second["told"] == ["task-a2", "a2", str(0xA2)]
     assert (first["task"], first["ids"]) == ("task-a1", ["5e551011", 1, 0xA1])
     assert reports["a1"].result.content_type == "application/json"
 

@@ -222,7 +222,7 @@ def test_a_task_runs_in_its_worktree(worktree: str, path: str, expected: str) ->
 
 
 def job(key: str) -> HandlerJob:
-    return HandlerJob(key, "x", b"", "", ("", "", "", 1, 1), "/", {}, 1, 0, 0)
+    return HandlerJob(key, "x", b"", "", ("", "", "", 1, 1, ""), "/", {}, 1, 0, 0)
 
 
 @pytest.fixture

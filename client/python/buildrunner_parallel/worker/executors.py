@@ -11,7 +11,7 @@ from .attempt import Attempt
 from .framing import Message
 from .handler_pool import HandlerPool
 from .host_link import HandlerJob
-from .task_environment import own_environment, working_directory
+from .task_environment import identity_of, own_environment, working_directory
 
 _AHEAD = 24
 _MS = 1_000_000
@@ -71,7 +71,7 @@ class SlotExecutor:
             work.name,
             data,
             content_type,
-            (assignment.session_id, assignment.session_name, spec.task_id, assignment.number, attempt.fence),
+            identity_of(assignment),
             working_directory(spec.directory, self._directory) if has_directory else self._directory,
             env,
             self._weight(attempt),

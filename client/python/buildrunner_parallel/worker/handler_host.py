@@ -24,6 +24,7 @@ from . import host_messages as say
 from .framing import READ_SIZE_BYTES, Decoder, Message, encode
 from .handler_context import Cancellation, HandlerContext
 from .host_output import HostOutput
+from .task_identity import Identity, task_identity
 
 if TYPE_CHECKING:
     from .host_loop import HostLoop
@@ -122,7 +123,7 @@ class HandlerHost:
         number: int,
         payload: bytes,
         content_type: str,
-        identity: tuple[str, str, str, int, int],
+        identity: Identity,
         directory: str,
         environment: dict[str, str],
     ) -> tuple[bytes | None, str, str]:
@@ -132,8 +133,12 @@ class HandlerHost:
         handler = self._handlers.get(name)
         if handler is None:
             return None, "", f"no handler is named {name!r}"
-        context = HandlerContext(payload, content_type, *identity, environment, report, self._cancellation)
+        context = HandlerContext(
+            payload, content_type, *identity[:5], environment, report, self._cancellation
+        )
         try:
+            # It takes the place of that of the task before.
+            os.environ.update(task_identity(identity))
             self._enter(directory)
             if not environment:
                 data, media_type = self._result(handler, context)

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import host_messages as say
 from .framing import READ_SIZE_BYTES, Decoder, Message, encode
+from .task_identity import Identity
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class HandlerJob:
     name: str
     payload: bytes
     content_type: str
-    identity: tuple[str, str, str, int, int]
+    identity: Identity
     directory: str
     environment: dict[str, str]
     slots: int

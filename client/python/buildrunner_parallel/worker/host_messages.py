@@ -1,7 +1,7 @@
 """What the runtime and a handler host say to each other, and the page of memory that they share.
 
 Runtime to host: (TASK, number, name, payload, content_type, identity, directory, environment), where
-identity is (session_id, session_name, task_id, attempt, fence) and numbers grow by one.
+identity is (session_id, session_name, task_id, attempt, fence, attempt_id) and numbers grow by one.
 
 Host to runtime: (READY, names) or (LOAD_FAILED, error) first; then
     (OUTPUT, number, stream, data), (PROGRESS, number, percent, message),

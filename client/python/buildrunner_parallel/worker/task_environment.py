@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
 
+from .task_identity import Identity, task_identity
+
 _ALLOWED = frozenset(["PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "CI"])
 _ALLOWED_PATTERNS = ("LC_*", "XDG_*", "*_PROXY", "*_proxy")
 _SECRET = ("BR_TOKEN", "BR_TOKEN_FILE")
@@ -41,13 +43,13 @@ def own_environment(assignment: worker_service_pb2.Assignment) -> dict[str, str]
         env.update(spec.environment)
     for name in _SECRET:
         env.pop(name, None)
-    env["BR_SESSION_ID"] = assignment.session_id
-    env["BR_SESSION_NAME"] = assignment.session_name
-    env["BR_TASK_ID"] = spec.task_id
-    env["BR_ATTEMPT"] = str(assignment.number)
-    env["BR_ATTEMPT_ID"] = assignment.attempt_id
-    env["BR_FENCE"] = str(assignment.fence)
-    return env
+    return env | task_identity(identity_of(assignment))
+
+
+def identity_of(assignment: worker_service_pb2.Assignment) -> Identity:
+    """What the task is told of itself."""
+    whose = (assignment.session_id, assignment.session_name, assignment.spec.task_id)
+    return (*whose, assignment.number, assignment.fence, assignment.attempt_id)
 
 
 def working_directory(directory: types_pb2.WorkingDirectory, default: str) -> str:
