@@ -159,7 +159,7 @@ def test_a_task_locks_in_the_name_of_its_attempt_and_takes_what_it_declared(town
     with client_at(town) as client:
         other = client.create_session("another").session_id
         client.acquire_locks(other, ["theirs.py"])
-        paths = {"PYTHONPATH": town.env["PYTHONPATH"], "BR_TOKEN_FILE": str(town.state / "token")}
+        paths = {"PYTHONPATH": town.env["PYTHONPATH"]}
         with client.session("tasks", workers=0) as session:
             told = session.submit(
                 [sys.executable, str(town.folder / "in_a_task.py")],

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .cli.app import parallel_app as parallel_app
     from .client import Client as Client
     from .errors import BuildRunnerError as BuildRunnerError
+    from .errors import LockConflictError as LockConflictError
+    from .errors import LockLostError as LockLostError
     from .errors import TaskFailedError as TaskFailedError
     from .specs import FailurePolicy as FailurePolicy
     from .specs import PathRequest as PathRequest
@@ -35,6 +37,8 @@ _EXPORTS = {
     "EmbeddedWorker": "worker.embedded",
     "FailurePolicy": "specs",
     "HandlerContext": "worker.handler_context",
+    "LockConflictError": "errors",
+    "LockLostError": "errors",
     "PathRequest": "specs",
     "Payload": "specs",
     "TaskFailedError": "errors",
