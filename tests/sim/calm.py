@@ -48,6 +48,8 @@ class Calm:
             not core.attempts
             and not len(self._world.processes)
             and all(session.is_over for session in core.sessions.values())
+            and not core.requesters
+            and not any(one.lease_ms for one in core.grants.values())
         )
 
     def _help(self) -> None:

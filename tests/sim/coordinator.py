@@ -29,6 +29,7 @@ from tests.sim.trace import SimulationFault
 from tests.sim.watching import Watching
 
 if TYPE_CHECKING:
+    from tests.sim.lockers import Locker
     from tests.sim.world import World
 
 WORKSPACE = "workspace"
@@ -157,6 +158,8 @@ class Coordinator:
         self.outboxes = Outboxes()
         self.feed = Feed(lambda event: b"", self.core.revision, ring_events=300)
         self.streams: list[Stream] = []
+        self.calls: list[Locker] = []
+        """Those that wait for paths by hand."""
         self.inbox: list[Item] = []
         self._busy = False
         self._turn_at_us = NEVER_US
@@ -176,6 +179,8 @@ class Coordinator:
         self.watching.disconnect()
         for stream in self.streams:
             stream.end()
+        for call in self.calls:
+            call.cut()
         self.world.schedule.after(down_us, self.start)
 
     def freeze(self, for_us: int) -> None:
@@ -200,6 +205,10 @@ class Coordinator:
     ) -> None:  # fmt: skip
         self.inbox.append(Item(commands, done, request))
         self._ask_for_turn(delay_us or self.world.rng.randrange(20, 600))
+
+    def post_if_up(self, commands: list[Any], done: Callable[[list[object], int], None]) -> None:
+        if self.is_up:
+            self.post(commands, done)
 
     def _ask_for_turn(self, delay_us: int) -> None:
         """A batch after this time, unless one comes earlier."""
@@ -305,6 +314,7 @@ class Coordinator:
             self.watching.compare(self.core)
         for stream in self.streams:
             stream.flush()
+        self.calls = [call for call in self.calls if call.look()]
         if any(stream.is_over for stream in self.streams):
             self.streams = [stream for stream in self.streams if not stream.is_over]
 

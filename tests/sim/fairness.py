@@ -39,6 +39,8 @@ class Fairness:
         self._tickets: dict[_Key, int] = {}
         self._waits_since: dict[_Key, int] = {}
         self._ready: set[_Key] = set()
+        self._holding: set[str] = set()
+        """Sessions, attempts and grants that held something by hand."""
         self._passed_us: dict[_Key, int] = {}
 
     def look(self) -> None:
@@ -102,6 +104,8 @@ class Fairness:
 
     def _check_order(self, task: Task) -> None:
         """It has passed no waiter who asked before it and is in its way."""
+        if task.session_id in self._holding or task.session_id in self._core.accounts:
+            return  # who waits for what its session holds cannot go before it
         ticket = self._tickets.get(task.key, 1 << 62)
         for owner, other, files in self._core.locks.owners():
             session_id, _, task_id = owner.partition("/")
@@ -148,6 +152,7 @@ class Fairness:
         waiting = (*core.queue.waiters.waiting, *core.queue.waiters.aside)
         self._tickets = {key: core.tasks[key[0]][key[1]].ticket for key in waiting}
         self._waits_since = {key: core.tasks[key[0]][key[1]].waits_since_us for key in waiting}
+        self._holding = set(core.accounts)
         self._ready = {task.key for _, task in self._heads() if task.traits.slots > 1}
         self._passed_us = {key: us for key, us in self._passed_us.items() if key in self._ready}
 

@@ -9,7 +9,18 @@ from buildrunner_coordinator.domain.commands import NewTask
 from buildrunner_coordinator.domain.model import LockKind, LockMode, Outcome, PathRequest, TaskKind, Traits
 from tests.sim.schedule import MS, SECOND
 
-PATHS = ("src", "src/a", "src/a/x.py", "src/b.py", "docs", "out", "out/log")
+PATHS = (
+    "src",
+    "src/a",
+    "src/a/x.py",
+    "src/b.py",
+    "docs",
+    "out",
+    "out/log",
+    "src/**/*.py",
+    "**/*g",
+    "docs/*.md",
+)
 LABELS = ("gpu", "linux")
 HANDLER = "shard"
 
@@ -83,8 +94,11 @@ def _traits(rng: random.Random, workers: list[str]) -> Traits:
 
 
 def _files(rng: random.Random) -> tuple[PathRequest, ...]:
-    if rng.random() < 0.5:
-        return ()
+    return () if rng.random() < 0.5 else draw_paths(rng)
+
+
+def draw_paths(rng: random.Random) -> tuple[PathRequest, ...]:
+    """One to three, of all kinds."""
     chosen = rng.sample(PATHS, rng.choice((1, 1, 2, 3)))
     return tuple(_request(rng, path) for path in chosen)
 
@@ -93,6 +107,8 @@ def _request(rng: random.Random, path: str) -> PathRequest:
     mode = LockMode.SHARED if rng.random() < 0.4 else LockMode.EXCLUSIVE
     if path == "out":
         return PathRequest("res:out", mode, LockKind.RESOURCE)
+    if "*" in path:
+        return PathRequest(path, mode, LockKind.GLOB)
     return PathRequest(path, mode, LockKind.FILE if "." in path else LockKind.TREE)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from buildrunner_coordinator.domain.locks import Party, excludes
 from buildrunner_coordinator.domain.model import LockMode, PathRequest
 from buildrunner_coordinator.domain.paths import overlaps
 from tests.sim.trace import SimulationFault
@@ -30,8 +31,19 @@ class Process:
     """Name of the simulated worker."""
 
 
+@dataclass(slots=True, eq=False)
+class Belief:
+    """Somebody who took paths by hand acts on them."""
+
+    name: str
+    party: Party
+    files: tuple[PathRequest, ...]
+
+
 class Processes:
     def __init__(self, records: Records) -> None:
+        self._beliefs: list[Belief] = []
+        self.believed = 0
         self._records = records
         self._live: dict[tuple[str, str], Process] = {}
         self._fences: dict[tuple[str, str], int] = {}
@@ -66,6 +78,21 @@ class Processes:
         if self._live.get(key) is process:
             del self._live[key]
 
+    def believe(self, belief: Belief) -> None:
+        """Raises SimulationFault when somebody else acts on the same paths."""
+        self.believed += 1
+        for other in self._beliefs:
+            if excludes(belief.party, other.party):
+                _refuse_clash(belief.name, belief.files, other.name, other.files)
+        for process in self._live.values():
+            if excludes(belief.party, Party(process.attempt_id, process.session_id)):
+                _refuse_clash(belief.name, belief.files, process.task_id, process.files)
+        self._beliefs.append(belief)
+
+    def disbelieve(self, belief: Belief) -> None:
+        if belief in self._beliefs:
+            self._beliefs.remove(belief)
+
     def _check_record(self, process: Process) -> None:
         status = self._records.status(process.session_id, process.task_id)
         about = (process.task_id, process.session_id)
@@ -76,6 +103,9 @@ class Processes:
                 raise SimulationFault(f"task {about} starts before its need {need} is done", *about, need)
 
     def _check_locks(self, process: Process) -> None:
+        for belief in self._beliefs:
+            if excludes(belief.party, Party(process.attempt_id, process.session_id)):
+                _refuse_clash(process.task_id, process.files, belief.name, belief.files)
         for other in self._live.values():
             clash = next((a for a in process.files for b in other.files if _clash(a, b)), None)
             if clash is not None:
@@ -91,6 +121,14 @@ class Processes:
             raise SimulationFault(f"worker {process.worker} has {slots} slots and runs more", process.task_id)
         if not set(process.traits.labels) <= set(labels):
             raise SimulationFault(f"worker {process.worker} lacks labels of its task", process.task_id)
+
+
+def _refuse_clash(
+    name: str, files: tuple[PathRequest, ...], other_name: str, others: tuple[PathRequest, ...]
+) -> None:
+    clash = next((a for a in files for b in others if _clash(a, b)), None)
+    if clash is not None:
+        raise SimulationFault(f"{name} and {other_name} both act on {clash.path}", name, other_name)
 
 
 def _clash(one: PathRequest, other: PathRequest) -> bool:

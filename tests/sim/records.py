@@ -23,6 +23,8 @@ class Records:
         self._revision = 0
         self._epoch = 0
         self._highest_fence = 0
+        self._fence_before = 0
+        self._grant_fences: set[int] = set()
         self._ends: dict[tuple[str, str], TaskRow] = {}
         self._attempts: set[tuple[str, str, int]] = set()
         self._facts: list[tuple[str, ...]] = []
@@ -44,6 +46,7 @@ class Records:
             raise SimulationFault(f"revision {changes.revision} follows on {self._revision}")
         self._revision = changes.revision
         self._check_assignments(changes)
+        self._check_grants(changes)
         for row in changes.tasks:
             self._check_task(row)
         for attempt in changes.attempts:
@@ -65,10 +68,22 @@ class Records:
         if row.status in _OVER:
             self._ends[key] = row
 
+    def _check_grants(self, changes: Changes) -> None:
+        """Each grant has a fence above all before it, or its attempt's own."""
+        known = self.rows.grants
+        for row in sorted(changes.grants, key=lambda one: one.fence):
+            old = known.get(row.grant_id)
+            if row.attempt_id or (old is not None and old.fence == row.fence):
+                continue
+            if row.fence in self._grant_fences or row.fence <= self._fence_before:
+                raise SimulationFault(f"grant {row.grant_id} has fence {row.fence}, which was given before")
+            self._grant_fences.add(row.fence)
+
     def _check_assignments(self, changes: Changes) -> None:
         """New attempts have higher fences than all before, in sessions that run and have room."""
         sessions = {row.session_id: row for row in changes.sessions}
         fences = []
+        self._fence_before = max([self._highest_fence, *self._grant_fences])
         for row in changes.tasks:
             old = self.rows.tasks.get(row.session_id, {}).get(row.task_id)
             if not row.attempt_id or (old is not None and old.attempt_id == row.attempt_id):
@@ -83,8 +98,8 @@ class Records:
                     row.task_id,
                     row.session_id,
                 )
-        if fences and min(fences) <= self._highest_fence:
-            raise SimulationFault(f"fence {min(fences)} is not above {self._highest_fence}")
+        if fences and min(fences) <= self._fence_before:
+            raise SimulationFault(f"fence {min(fences)} is not above {self._fence_before}")
         self._highest_fence = max([self._highest_fence, *fences])
 
     # ------------------------------------------------------------------ what was acknowledged

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.model import TASK_OVER, Driver, FailureAction
+from tests.sim.plans import draw_paths
 from tests.sim.schedule import SECOND
 
 if TYPE_CHECKING:
@@ -136,6 +137,20 @@ def ask(world: World, rng: random.Random) -> None:
     world.clients.read(rng.choice(questions))
 
 
+def lock_by_hand(world: World, rng: random.Random) -> None:
+    session_id = world.clients.pick(rng)
+    if session_id is not None:
+        world.lockers.begin(rng, session_id, draw_paths(rng))
+
+
+def force_lock(world: World, rng: random.Random) -> None:
+    world.lockers.force(rng)
+
+
+def look_at_locks(world: World, rng: random.Random) -> None:
+    world.clients.read(c.PreviewLocks(draw_paths(rng), session_id=world.clients.pick(rng) or ""))
+
+
 def _tasks(world: World, rng: random.Random, count: int) -> tuple[c.NewTask, ...]:
     known = [one.worker_id for one in world.workers if one.worker_id]
     return world.plans.draw(rng, f"t{rng.randrange(1 << 20):05x}", count, known)
@@ -159,5 +174,8 @@ REQUESTS: Final[tuple[tuple[int, Action], ...]] = (
     (2, delete_sessions),
     (3, order_workers),
     (4, ask),
+    (16, lock_by_hand),
+    (1, force_lock),
+    (1, look_at_locks),
 )
 """(weight, action)"""

@@ -14,6 +14,7 @@ from tests.sim.clients import Clients
 from tests.sim.coordinator import Coordinator
 from tests.sim.histories import check_histories
 from tests.sim.hooks import Hooks
+from tests.sim.lockers import Lockers
 from tests.sim.network import delay_us
 from tests.sim.plans import PlanBook
 from tests.sim.processes import Processes
@@ -62,6 +63,7 @@ class World:
         self.records = self.coordinator.records
         self.processes = Processes(self.records)
         self.clients = Clients(self, random.Random(seed + 1))
+        self.lockers = Lockers(self)
         self.actions = 0
         self.batches = 0
         self.calm: Calm | None = None

@@ -12,7 +12,7 @@ import zlib
 
 from buildrunner_coordinator.domain import history, lock_times, waiting
 from buildrunner_coordinator.domain.locks import Party
-from buildrunner_coordinator.domain.model import Grant, PathRequest, Session, Task, Time
+from buildrunner_coordinator.domain.model import Grant, LockMode, PathRequest, Session, Task, Time
 from buildrunner_coordinator.domain.replies import Acquired, Holder, LockView
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
@@ -228,12 +228,7 @@ def _take_out(core: State, grant: Grant, files: tuple[PathRequest, ...] | None =
         core, grant.grant_id, grant.acquired_us, key, grant_id=grant.grant_id, host=grant.host
     )
     core.locks.remove(grant.grant_id)
-    mine = core.accounts[grant.root_id]
-    for one in grant.files:
-        if mine.get((one.path, one.kind)) is grant:
-            del mine[one.path, one.kind]
-    if not mine:
-        del core.accounts[grant.root_id]
+    _take_off_account(core, grant)
     freed = grant.files if files is None else files
     core.journal.removed_locks.extend((lock_id(grant, one), grant.session_id) for one in freed)
     waiting.wake(core, grant.grant_id)
@@ -241,6 +236,26 @@ def _take_out(core: State, grant: Grant, files: tuple[PathRequest, ...] | None =
 
 def _put_in(core: State, grant: Grant) -> None:
     core.locks.add(grant.grant_id, grant.files, party_of(grant))
+    _enter_account(core, grant)
+
+
+def _take_off_account(core: State, grant: Grant) -> None:
+    """Where an outer block holds the same path shared, that one counts again."""
+    mine = core.accounts[grant.root_id]
+    for one in grant.files:
+        if mine.get((one.path, one.kind)) is grant:
+            del mine[one.path, one.kind]
+    if not mine:
+        del core.accounts[grant.root_id]
+    others = [] if is_own(grant) else of_session(core, grant.session_id)
+    for other in others:
+        if other is not grant and other.root_id == grant.root_id and not other.suspended:
+            _enter_account(core, other)
+
+
+def _enter_account(core: State, grant: Grant) -> None:
     mine = core.accounts.setdefault(grant.root_id, {})
     for one in grant.files:
-        mine[one.path, one.kind] = grant
+        kept = mine.get((one.path, one.kind))
+        if kept is None or one.mode is LockMode.EXCLUSIVE:
+            mine[one.path, one.kind] = grant

@@ -89,17 +89,18 @@ def _release_grant(
         )
     if not files:
         return _free_all(core, [grant])
-    mine = {(one.path, one.kind): one for one in grant.files}
+    chosen: list[PathRequest] = []
     for wanted in files:
-        if (wanted.path, wanted.kind) not in mine:
+        found = [one for one in grant.files if one.path == wanted.path]
+        if not found:
             raise Refusal(
                 Reason.LOCK_NOT_HELD,
                 f"Grant {grant.grant_id} does not hold {wanted.path or './'}, but {grants.paths(grant)}.",
                 id=grant.grant_id,
             )
-    chosen = tuple(mine[one.path, one.kind] for one in files)
+        chosen += found
     freed = [grants.view_of(core, grant, one) for one in chosen]
-    grants.free_some(core, grant, chosen)
+    grants.free_some(core, grant, tuple(chosen))
     return freed
 
 

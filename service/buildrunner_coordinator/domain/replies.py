@@ -145,6 +145,8 @@ class Acquired(NamedTuple):
     """One for each path asked for, in that order."""
     lease_ms: int
     waited_us: int = 0
+    already_held: bool = False
+    """The grant was there before the request."""
 
 
 class Answer(NamedTuple):

@@ -7,7 +7,6 @@ as that is held; behind a restart it finds its place in the order, if it asks wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import commands as c
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from buildrunner_coordinator.domain.state import State
 
 
-def acquire(core: State, command: c.AcquireLocks, now: Time) -> Callable[[], Acquired] | Queued | Acquired:
+def acquire(core: State, command: c.AcquireLocks, now: Time) -> Queued | Acquired:
     session = finding.find(core, command.session_id)
     files = lock_checks.checked_paths(command.files)
     known = _repeated(core, command, now)
@@ -59,7 +58,7 @@ def acquire(core: State, command: c.AcquireLocks, now: Time) -> Callable[[], Acq
     blockers = waiting.in_the_way(core, files, request.ticket, party)
     if not blockers:
         grant = _grant(core, request, now)
-        return lambda: grants.acquired(core, grant, files)
+        return grants.acquired(core, grant, files)
     if not command.wait_ms:
         raise conflicts.refusal(core, conflicts.of(core, files, party, request.ticket))
     _refuse_circle(core, session, files, request.ticket, party)
@@ -155,7 +154,7 @@ def _party(core: State, session: Session, command: c.AcquireLocks) -> Party:
         if task is None or task.fence != command.fence or task.session_id != session.session_id:
             raise lock_checks.stale_attempt(command.attempt_id)
         return Party(command.attempt_id, session.session_id)
-    if command.held_grant_id:
+    if command.held_grant_id and command.lease_ms:
         outer = lock_checks.live_grant(core, command.held_grant_id, command.held_fence)
         if outer.session_id == session.session_id and not grants.is_own(outer):
             return grants.party_of(outer)
@@ -252,7 +251,7 @@ def _again(core: State, party: Party, files: tuple[PathRequest, ...], first: Loc
     views = [grants.held_view(core, party, one) for one in files]
     grant_id = first.holder.grant_id
     lease_ms = core.grants[grant_id].lease_ms if grant_id else 0
-    return Acquired(grant_id, first.fence, tuple(view for view in views if view is not None), lease_ms)
+    return Acquired(grant_id, first.fence, tuple(filter(None, views)), lease_ms, already_held=True)
 
 
 def _grant(core: State, request: LockRequest, now: Time) -> Grant:
@@ -286,9 +285,10 @@ def _fence(core: State, request: LockRequest) -> int:
 
 
 def _give_up_shared(core: State, held: LockView, wanted: PathRequest) -> None:
-    """Of a task's own declared paths nothing is taken away: they go with its attempt."""
+    """A session's own lock is one, whatever its mode. What a task declared, and what an outer block holds
+    shared, stays beside the exclusive one: the inner block gives back no more than it took."""
     grant = core.grants.get(held.holder.grant_id)
-    if grant is not None:
+    if grant is not None and grants.is_own(grant):
         grants.free_some(core, grant, (wanted._replace(mode=LockMode.SHARED),))
 
 

@@ -26,7 +26,7 @@ from buildrunner_parallel.v1 import types_pb2 as buildrunner__parallel_dot_v1_do
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*buildrunner_parallel/v1/lock_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\x13\x41\x63quireLocksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x33\n\x05paths\x18\x03 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x03\x12\x15\n\x08lease_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nattempt_id\x18\x06 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x07 \x01(\x03\x12\x15\n\rheld_grant_id\x18\x08 \x01(\t\x12\x12\n\nheld_fence\x18\t \x01(\x03\x42\x0b\n\t_lease_ms\"\x8e\x01\n\x14\x41\x63quireLocksResponse\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x30\n\x05locks\x18\x03 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\x12\x10\n\x08lease_ms\x18\x04 \x01(\x03\x12\x11\n\twaited_ms\x18\x05 \x01(\x03\"\x93\x01\n\x13ReleaseLocksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x33\n\x05paths\x18\x03 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x10\n\x08grant_id\x18\x04 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\"K\n\x14ReleaseLocksResponse\x12\x33\n\x08released\x18\x01 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\"4\n\x11RenewLeaseRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"&\n\x12RenewLeaseResponse\x12\x10\n\x08lease_ms\x18\x01 \x01(\x03\"q\n\x10ListLocksRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x94\x01\n\x11ListLocksResponse\x12\x30\n\x05locks\x18\x01 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\x12\x34\n\x07waiters\x18\x02 \x03(\x0b\x32#.buildrunner_parallel.v1.LockWaiter\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xd5\x01\n\nLockWaiter\x12\x33\n\x06waiter\x18\x01 \x01(\x0b\x32#.buildrunner_parallel.v1.LockHolder\x12\x33\n\x05paths\x18\x02 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x11\n\twaited_ms\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x05\x12\x38\n\tconflicts\x18\x05 \x03(\x0b\x32%.buildrunner_parallel.v1.LockConflict\"J\n\x13\x46orceReleaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lock_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"G\n\x14\x46orceReleaseResponse\x12/\n\x04lock\x18\x01 \x01(\x0b\x32!.buildrunner_parallel.v1.PathLock\"\xa9\x01\n\x13PreviewLocksRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x33\n\x05paths\x18\x02 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x12\n\nattempt_id\x18\x04 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\x12\x10\n\x08grant_id\x18\x06 \x01(\t\"P\n\x14PreviewLocksResponse\x12\x38\n\tconflicts\x18\x01 \x03(\x0b\x32%.buildrunner_parallel.v1.LockConflict\"e\n\x18GetLockStatisticsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08since_ms\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"\xa6\x02\n\x19GetLockStatisticsResponse\x12;\n\nstatistics\x18\x01 \x03(\x0b\x32\'.buildrunner_parallel.v1.LockStatistics\x12@\n\x08sessions\x18\x02 \x03(\x0b\x32..buildrunner_parallel.v1.LockSessionStatistics\x12>\n\x07periods\x18\x03 \x03(\x0b\x32-.buildrunner_parallel.v1.LockPeriodStatistics\x12\x37\n\x05total\x18\x04 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x11\n\tperiod_ms\x18\x05 \x01(\x03\"\x88\x01\n\x0fLockWaitFigures\x12\r\n\x05waits\x18\x01 \x01(\x03\x12\x10\n\x08given_up\x18\x02 \x01(\x03\x12\x13\n\x0bwait_p50_ms\x18\x03 \x01(\x03\x12\x13\n\x0bwait_p95_ms\x18\x04 \x01(\x03\x12\x13\n\x0bwait_max_ms\x18\x05 \x01(\x03\x12\x15\n\rwait_total_ms\x18\x06 \x01(\x03\"\xaf\x01\n\x0eLockStatistics\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x39\n\x07\x66igures\x18\x02 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x17\n\x0flongest_held_ms\x18\x06 \x01(\x03\x12;\n\x0elongest_holder\x18\x07 \x01(\x0b\x32#.buildrunner_parallel.v1.LockHolder\"\xb0\x01\n\x15LockSessionStatistics\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0csession_name\x18\x02 \x01(\t\x12\x39\n\x07\x66igures\x18\x03 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x17\n\x0flongest_held_ms\x18\x04 \x01(\x03\x12\x19\n\x11longest_held_path\x18\x05 \x01(\t\"\x7f\n\x14LockPeriodStatistics\x12,\n\x08\x62\x65gan_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x07\x66igures\x18\x02 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures2\x88\x06\n\x0bLockService\x12k\n\x0c\x41\x63quireLocks\x12,.buildrunner_parallel.v1.AcquireLocksRequest\x1a-.buildrunner_parallel.v1.AcquireLocksResponse\x12k\n\x0cReleaseLocks\x12,.buildrunner_parallel.v1.ReleaseLocksRequest\x1a-.buildrunner_parallel.v1.ReleaseLocksResponse\x12\x65\n\nRenewLease\x12*.buildrunner_parallel.v1.RenewLeaseRequest\x1a+.buildrunner_parallel.v1.RenewLeaseResponse\x12\x62\n\tListLocks\x12).buildrunner_parallel.v1.ListLocksRequest\x1a*.buildrunner_parallel.v1.ListLocksResponse\x12k\n\x0c\x46orceRelease\x12,.buildrunner_parallel.v1.ForceReleaseRequest\x1a-.buildrunner_parallel.v1.ForceReleaseResponse\x12k\n\x0cPreviewLocks\x12,.buildrunner_parallel.v1.PreviewLocksRequest\x1a-.buildrunner_parallel.v1.PreviewLocksResponse\x12z\n\x11GetLockStatistics\x12\x31.buildrunner_parallel.v1.GetLockStatisticsRequest\x1a\x32.buildrunner_parallel.v1.GetLockStatisticsResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*buildrunner_parallel/v1/lock_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\x13\x41\x63quireLocksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x33\n\x05paths\x18\x03 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x03\x12\x15\n\x08lease_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nattempt_id\x18\x06 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x07 \x01(\x03\x12\x15\n\rheld_grant_id\x18\x08 \x01(\t\x12\x12\n\nheld_fence\x18\t \x01(\x03\x42\x0b\n\t_lease_ms\"\xa4\x01\n\x14\x41\x63quireLocksResponse\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x30\n\x05locks\x18\x03 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\x12\x10\n\x08lease_ms\x18\x04 \x01(\x03\x12\x11\n\twaited_ms\x18\x05 \x01(\x03\x12\x14\n\x0c\x61lready_held\x18\x06 \x01(\x08\"\x93\x01\n\x13ReleaseLocksRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x33\n\x05paths\x18\x03 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x10\n\x08grant_id\x18\x04 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\"K\n\x14ReleaseLocksResponse\x12\x33\n\x08released\x18\x01 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\"4\n\x11RenewLeaseRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"&\n\x12RenewLeaseResponse\x12\x10\n\x08lease_ms\x18\x01 \x01(\x03\"q\n\x10ListLocksRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x94\x01\n\x11ListLocksResponse\x12\x30\n\x05locks\x18\x01 \x03(\x0b\x32!.buildrunner_parallel.v1.PathLock\x12\x34\n\x07waiters\x18\x02 \x03(\x0b\x32#.buildrunner_parallel.v1.LockWaiter\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\xd5\x01\n\nLockWaiter\x12\x33\n\x06waiter\x18\x01 \x01(\x0b\x32#.buildrunner_parallel.v1.LockHolder\x12\x33\n\x05paths\x18\x02 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x11\n\twaited_ms\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x05\x12\x38\n\tconflicts\x18\x05 \x03(\x0b\x32%.buildrunner_parallel.v1.LockConflict\"J\n\x13\x46orceReleaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lock_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"G\n\x14\x46orceReleaseResponse\x12/\n\x04lock\x18\x01 \x01(\x0b\x32!.buildrunner_parallel.v1.PathLock\"\xa9\x01\n\x13PreviewLocksRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x33\n\x05paths\x18\x02 \x03(\x0b\x32$.buildrunner_parallel.v1.PathRequest\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x12\n\nattempt_id\x18\x04 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\x12\x10\n\x08grant_id\x18\x06 \x01(\t\"P\n\x14PreviewLocksResponse\x12\x38\n\tconflicts\x18\x01 \x03(\x0b\x32%.buildrunner_parallel.v1.LockConflict\"e\n\x18GetLockStatisticsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08since_ms\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x05\"\xa6\x02\n\x19GetLockStatisticsResponse\x12;\n\nstatistics\x18\x01 \x03(\x0b\x32\'.buildrunner_parallel.v1.LockStatistics\x12@\n\x08sessions\x18\x02 \x03(\x0b\x32..buildrunner_parallel.v1.LockSessionStatistics\x12>\n\x07periods\x18\x03 \x03(\x0b\x32-.buildrunner_parallel.v1.LockPeriodStatistics\x12\x37\n\x05total\x18\x04 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x11\n\tperiod_ms\x18\x05 \x01(\x03\"\x88\x01\n\x0fLockWaitFigures\x12\r\n\x05waits\x18\x01 \x01(\x03\x12\x10\n\x08given_up\x18\x02 \x01(\x03\x12\x13\n\x0bwait_p50_ms\x18\x03 \x01(\x03\x12\x13\n\x0bwait_p95_ms\x18\x04 \x01(\x03\x12\x13\n\x0bwait_max_ms\x18\x05 \x01(\x03\x12\x15\n\rwait_total_ms\x18\x06 \x01(\x03\"\xaf\x01\n\x0eLockStatistics\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x39\n\x07\x66igures\x18\x02 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x17\n\x0flongest_held_ms\x18\x06 \x01(\x03\x12;\n\x0elongest_holder\x18\x07 \x01(\x0b\x32#.buildrunner_parallel.v1.LockHolder\"\xb0\x01\n\x15LockSessionStatistics\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0csession_name\x18\x02 \x01(\t\x12\x39\n\x07\x66igures\x18\x03 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures\x12\x17\n\x0flongest_held_ms\x18\x04 \x01(\x03\x12\x19\n\x11longest_held_path\x18\x05 \x01(\t\"\x7f\n\x14LockPeriodStatistics\x12,\n\x08\x62\x65gan_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x07\x66igures\x18\x02 \x01(\x0b\x32(.buildrunner_parallel.v1.LockWaitFigures2\x88\x06\n\x0bLockService\x12k\n\x0c\x41\x63quireLocks\x12,.buildrunner_parallel.v1.AcquireLocksRequest\x1a-.buildrunner_parallel.v1.AcquireLocksResponse\x12k\n\x0cReleaseLocks\x12,.buildrunner_parallel.v1.ReleaseLocksRequest\x1a-.buildrunner_parallel.v1.ReleaseLocksResponse\x12\x65\n\nRenewLease\x12*.buildrunner_parallel.v1.RenewLeaseRequest\x1a+.buildrunner_parallel.v1.RenewLeaseResponse\x12\x62\n\tListLocks\x12).buildrunner_parallel.v1.ListLocksRequest\x1a*.buildrunner_parallel.v1.ListLocksResponse\x12k\n\x0c\x46orceRelease\x12,.buildrunner_parallel.v1.ForceReleaseRequest\x1a-.buildrunner_parallel.v1.ForceReleaseResponse\x12k\n\x0cPreviewLocks\x12,.buildrunner_parallel.v1.PreviewLocksRequest\x1a-.buildrunner_parallel.v1.PreviewLocksResponse\x12z\n\x11GetLockStatistics\x12\x31.buildrunner_parallel.v1.GetLockStatisticsRequest\x1a\x32.buildrunner_parallel.v1.GetLockStatisticsResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,41 +37,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACQUIRELOCKSREQUEST']._serialized_start=142
   _globals['_ACQUIRELOCKSREQUEST']._serialized_end=387
   _globals['_ACQUIRELOCKSRESPONSE']._serialized_start=390
-  _globals['_ACQUIRELOCKSRESPONSE']._serialized_end=532
-  _globals['_RELEASELOCKSREQUEST']._serialized_start=535
-  _globals['_RELEASELOCKSREQUEST']._serialized_end=682
-  _globals['_RELEASELOCKSRESPONSE']._serialized_start=684
-  _globals['_RELEASELOCKSRESPONSE']._serialized_end=759
-  _globals['_RENEWLEASEREQUEST']._serialized_start=761
-  _globals['_RENEWLEASEREQUEST']._serialized_end=813
-  _globals['_RENEWLEASERESPONSE']._serialized_start=815
-  _globals['_RENEWLEASERESPONSE']._serialized_end=853
-  _globals['_LISTLOCKSREQUEST']._serialized_start=855
-  _globals['_LISTLOCKSREQUEST']._serialized_end=968
-  _globals['_LISTLOCKSRESPONSE']._serialized_start=971
-  _globals['_LISTLOCKSRESPONSE']._serialized_end=1119
-  _globals['_LOCKWAITER']._serialized_start=1122
-  _globals['_LOCKWAITER']._serialized_end=1335
-  _globals['_FORCERELEASEREQUEST']._serialized_start=1337
-  _globals['_FORCERELEASEREQUEST']._serialized_end=1411
-  _globals['_FORCERELEASERESPONSE']._serialized_start=1413
-  _globals['_FORCERELEASERESPONSE']._serialized_end=1484
-  _globals['_PREVIEWLOCKSREQUEST']._serialized_start=1487
-  _globals['_PREVIEWLOCKSREQUEST']._serialized_end=1656
-  _globals['_PREVIEWLOCKSRESPONSE']._serialized_start=1658
-  _globals['_PREVIEWLOCKSRESPONSE']._serialized_end=1738
-  _globals['_GETLOCKSTATISTICSREQUEST']._serialized_start=1740
-  _globals['_GETLOCKSTATISTICSREQUEST']._serialized_end=1841
-  _globals['_GETLOCKSTATISTICSRESPONSE']._serialized_start=1844
-  _globals['_GETLOCKSTATISTICSRESPONSE']._serialized_end=2138
-  _globals['_LOCKWAITFIGURES']._serialized_start=2141
-  _globals['_LOCKWAITFIGURES']._serialized_end=2277
-  _globals['_LOCKSTATISTICS']._serialized_start=2280
-  _globals['_LOCKSTATISTICS']._serialized_end=2455
-  _globals['_LOCKSESSIONSTATISTICS']._serialized_start=2458
-  _globals['_LOCKSESSIONSTATISTICS']._serialized_end=2634
-  _globals['_LOCKPERIODSTATISTICS']._serialized_start=2636
-  _globals['_LOCKPERIODSTATISTICS']._serialized_end=2763
-  _globals['_LOCKSERVICE']._serialized_start=2766
-  _globals['_LOCKSERVICE']._serialized_end=3542
+  _globals['_ACQUIRELOCKSRESPONSE']._serialized_end=554
+  _globals['_RELEASELOCKSREQUEST']._serialized_start=557
+  _globals['_RELEASELOCKSREQUEST']._serialized_end=704
+  _globals['_RELEASELOCKSRESPONSE']._serialized_start=706
+  _globals['_RELEASELOCKSRESPONSE']._serialized_end=781
+  _globals['_RENEWLEASEREQUEST']._serialized_start=783
+  _globals['_RENEWLEASEREQUEST']._serialized_end=835
+  _globals['_RENEWLEASERESPONSE']._serialized_start=837
+  _globals['_RENEWLEASERESPONSE']._serialized_end=875
+  _globals['_LISTLOCKSREQUEST']._serialized_start=877
+  _globals['_LISTLOCKSREQUEST']._serialized_end=990
+  _globals['_LISTLOCKSRESPONSE']._serialized_start=993
+  _globals['_LISTLOCKSRESPONSE']._serialized_end=1141
+  _globals['_LOCKWAITER']._serialized_start=1144
+  _globals['_LOCKWAITER']._serialized_end=1357
+  _globals['_FORCERELEASEREQUEST']._serialized_start=1359
+  _globals['_FORCERELEASEREQUEST']._serialized_end=1433
+  _globals['_FORCERELEASERESPONSE']._serialized_start=1435
+  _globals['_FORCERELEASERESPONSE']._serialized_end=1506
+  _globals['_PREVIEWLOCKSREQUEST']._serialized_start=1509
+  _globals['_PREVIEWLOCKSREQUEST']._serialized_end=1678
+  _globals['_PREVIEWLOCKSRESPONSE']._serialized_start=1680
+  _globals['_PREVIEWLOCKSRESPONSE']._serialized_end=1760
+  _globals['_GETLOCKSTATISTICSREQUEST']._serialized_start=1762
+  _globals['_GETLOCKSTATISTICSREQUEST']._serialized_end=1863
+  _globals['_GETLOCKSTATISTICSRESPONSE']._serialized_start=1866
+  _globals['_GETLOCKSTATISTICSRESPONSE']._serialized_end=2160
+  _globals['_LOCKWAITFIGURES']._serialized_start=2163
+  _globals['_LOCKWAITFIGURES']._serialized_end=2299
+  _globals['_LOCKSTATISTICS']._serialized_start=2302
+  _globals['_LOCKSTATISTICS']._serialized_end=2477
+  _globals['_LOCKSESSIONSTATISTICS']._serialized_start=2480
+  _globals['_LOCKSESSIONSTATISTICS']._serialized_end=2656
+  _globals['_LOCKPERIODSTATISTICS']._serialized_start=2658
+  _globals['_LOCKPERIODSTATISTICS']._serialized_end=2785
+  _globals['_LOCKSERVICE']._serialized_start=2788
+  _globals['_LOCKSERVICE']._serialized_end=3564
 # @@protoc_insertion_point(module_scope)

@@ -84,6 +84,7 @@ class AcquireLocksResponse(_message.Message):
     LOCKS_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
     WAITED_MS_FIELD_NUMBER: _builtins.int
+    ALREADY_HELD_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """Names the grant. When all was held already it is the grant that holds the
     first path.
@@ -93,6 +94,8 @@ class AcquireLocksResponse(_message.Message):
     """Of a grant with a lease: renew it well within this time."""
     waited_ms: _builtins.int
     """How long it stood in the queue."""
+    already_held: _builtins.bool
+    """All was held already: the grant is not this request's to give back."""
     @_builtins.property
     def locks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PathLock]:
         """One for each path asked for, in that order."""
@@ -105,10 +108,11 @@ class AcquireLocksResponse(_message.Message):
         locks: _abc.Iterable[_types_pb2.PathLock] | None = ...,
         lease_ms: _builtins.int = ...,
         waited_ms: _builtins.int = ...,
+        already_held: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "grant_id", b"grant_id", "lease_ms", b"lease_ms", "locks", b"locks", "waited_ms", b"waited_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_held", b"already_held", "fence", b"fence", "grant_id", b"grant_id", "lease_ms", b"lease_ms", "locks", b"locks", "waited_ms", b"waited_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -356,7 +360,7 @@ Global___ForceReleaseResponse: _TypeAlias = ForceReleaseResponse  # noqa: Y015
 @_typing.final
 class PreviewLocksRequest(_message.Message):
     """Asked on behalf of a session, an attempt or a grant, what that holds is not
-    in the way; a fence that is not (or no more) theirs is refused as STALE_FENCE.
+    in the way; a fence that is not (or no more) theirs is refused as STALE.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

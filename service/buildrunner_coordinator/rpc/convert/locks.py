@@ -109,6 +109,7 @@ def acquired_message(reply: Acquired, workspace_id: str, now: Time) -> pb.Acquir
         locks=[lock_message(one, workspace_id, now) for one in reply.locks],
         lease_ms=reply.lease_ms,
         waited_ms=reply.waited_us // 1000,
+        already_held=reply.already_held,
     )
 
 
