@@ -52,10 +52,16 @@ def test_it_counts_from_when_the_renewal_was_sent(state, clock):
     assert state.is_certain
 
 
-def test_the_time_in_the_queue_is_not_part_of_the_lease(clock):
-    waited = LeaseState(Grant("ab12", 7, lease_ms=30_000, waited_ms=600_000), 1000.0, clock)
+def test_what_was_waited_for_is_dated_by_a_first_renewal(clock):
+    """How long it stood in the queue is no measure: the coordinator's clock may have jumped over a restart."""
     clock.now_s = 1600.0
-    assert (waited.is_certain, waited.next_renewal_s) == (True, 10.0)
+    waited = LeaseState(Grant("ab12", 7, lease_ms=30_000, waited_ms=3_600_000), 1000.0, clock)
+    assert not waited.is_dated
+    clock.now_s = 1602.0
+    waited.renewed(1601.0, 30.0)
+    assert (waited.is_dated, waited.is_certain, waited.next_renewal_s) == (True, True, 9.0)
+    at_once = LeaseState(Grant("ab12", 7, lease_ms=30_000), 1600.0, clock)
+    assert at_once.is_dated
 
 
 def test_nobody_that_answers_is_asked_again_until_the_lease_is_over(state, clock):

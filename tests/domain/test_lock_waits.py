@@ -244,3 +244,30 @@ def test_nothing_is_written_down_of_locks_that_nobody_waits_for(stage, task):
     got = stage.acquire(alpha, "b", lease_s=30)
     stage.do(c.ReleaseLocks("", grant_id=got.grant_id, fence=got.fence))
     assert [row for one in stage.changes for row in one.lock_times] == []
+
+
+def test_a_repeated_request_begins_the_lease_anew(stage):
+    """Whoever asks again counts from then."""
+    alpha, beta = stage.session(), stage.session()
+    named = {"client_id": "c", "request_id": "1", "digest": b"1", "lease_s": 30}
+    stage.acquire(alpha, "a", **named)
+    stage.wait(20)
+    stage.acquire(alpha, "a", **named)
+    stage.wait(29)
+    stage.wait(10.5)
+    stage.refused(beta, "a")
+
+
+def test_a_task_that_was_parked_before_its_session_held_what_others_wait_for_goes_on(stage, task):
+    """Else it would stay behind a waiter that waits for its own session."""
+    alpha, beta = stage.session("alpha"), stage.session("beta")
+    stage.worker(slots=4)
+    first = stage.acquire(beta, "docs/c", lease_s=30)
+    by_hand = stage.acquire(alpha, "docs/c", wait_s=-1)
+    stage.submit(beta, task("whole", files=("docs/",)))
+    stage.submit(alpha, task("mine", files=("docs/b",)))
+    stage.nothing_is_sent()
+    stage.do(c.ReleaseLocks("", grant_id=first.grant_id, fence=first.fence))
+    sent = stage.take()
+    assert [send.spec for _, send in sent if not hasattr(send, "reply")] == [b"mine"]
+    assert [one for one, send in sent if hasattr(send, "reply")] == [by_hand.waiter_id]

@@ -8,6 +8,7 @@ delay. No two that exclude each other may ever believe at once.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from buildrunner_coordinator.domain import commands as c
@@ -137,9 +138,20 @@ class Locker:
         if not self.command.lease_ms:
             self._let_go_later()
             return
-        self._until_us = self._sent_us + reply.waited_us + reply.lease_ms * MS
+        if reply.waited_us:
+            # When the lease began is not known: a first renewal tells.
+            self._ask_for_more(self._begin)
+        else:
+            self._begin(None, self._sent_us)
+
+    def _begin(self, refused: Refusal | None, sent_us: int) -> None:
+        """It acts on its paths from now on, unless the answer came too late to believe in."""
+        reply = self.grant
+        if reply is None or refused is not None:
+            return
+        self._until_us = sent_us + reply.lease_ms * MS
         if self._until_us <= self.world.schedule.now_us:
-            return  # the answer came too late to believe in
+            return
         session_id = reply.locks[0].holder.session_id
         account = self.command.held_grant_id or reply.grant_id
         self.belief = Belief(f"locker {self.number}", Party(account, session_id), self._files())
@@ -157,24 +169,30 @@ class Locker:
     def _renew(self) -> None:
         if self.belief is None or self.grant is None:
             return
-        sent_us, left_us = self.world.schedule.now_us, self._until_us - self.world.schedule.now_us
+        left_us = self._until_us - self.world.schedule.now_us
         if left_us <= 0:
             self._die()
             return
-        command = c.RenewLease(self.grant.grant_id, self.grant.fence)
-
-        def renewed(replies: list[object], _revision: int) -> None:
-            self.world.schedule.after(delay_us(self.rng), self._renewed, replies[0], sent_us)
-
-        coordinator = self.world.coordinator
-        if coordinator.is_up and self.rng.random() < 0.9:
-            self.world.schedule.after(delay_us(self.rng), coordinator.post_if_up, [command], renewed)
+        if self.rng.random() < 0.9:
+            self._ask_for_more(self._renewed)
         self.world.schedule.after(min(left_us, self.grant.lease_ms * MS // 3), self._renew)
 
-    def _renewed(self, reply: object, sent_us: int) -> None:
+    def _ask_for_more(self, then: Callable[[Refusal | None, int], None]) -> None:
+        """Renews; `then` hears whether it was refused, and when it was asked."""
+        assert self.grant is not None
+        command, sent_us = c.RenewLease(self.grant.grant_id, self.grant.fence), self.world.schedule.now_us
+
+        def renewed(replies: list[object], _revision: int) -> None:
+            refused = replies[0] if isinstance(replies[0], Refusal) else None
+            self.world.schedule.after(delay_us(self.rng), then, refused, sent_us)
+
+        coordinator = self.world.coordinator
+        self.world.schedule.after(delay_us(self.rng), coordinator.post_if_up, [command], renewed)
+
+    def _renewed(self, refused: Refusal | None, sent_us: int) -> None:
         if self.belief is None or self.grant is None:
             return
-        if isinstance(reply, Refusal):
+        if refused is not None:
             self._forget()
         else:
             self._until_us = max(self._until_us, sent_us + self.grant.lease_ms * MS)

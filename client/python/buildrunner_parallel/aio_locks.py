@@ -116,9 +116,33 @@ class AsyncLockBlock:
         refuse_upgrade(request)
         asked_s = lease_clock()
         grant = await self._client._connection.make(acquire_call(request))
-        self._grant = AsyncLiveGrant(grant, self._lease_of(grant, asked_s))
+        lease = self._lease_of(grant, asked_s)
+        if not lease.state.is_dated:
+            await self._date(lease)
+        self._grant = AsyncLiveGrant(grant, lease)
         enter(self._grant)
         return self._grant
+
+    async def _date(self, lease: AsyncLease) -> None:
+        """Renews what was waited for once: when its lease began only the coordinator knows."""
+        sent_s = lease_clock()
+        try:
+            lease_s = await self._client._connection.make(lease.state.renewal(self._client))
+        except BaseException:
+            await self._drop(lease)
+            raise
+        lease.state.renewed(sent_s, lease_s)
+
+    async def _drop(self, lease: AsyncLease) -> BuildRunnerError | None:
+        """One block less; with the last the grant is given back. What went wrong with it."""
+        grant_id = lease.state.grant.grant_id
+        lease.state.users -= 1
+        is_last = not lease.state.users
+        if is_last and self._client._leases.get(grant_id) is lease:
+            del self._client._leases[grant_id]
+        if self._on_lost is not None:
+            lease.callbacks.remove(self._on_lost)
+        return await lease.end() if is_last else lease.state.error
 
     def _lease_of(self, grant: Grant, asked_s: float) -> AsyncLease:
         """That of a block which holds the same already, or a new one."""
@@ -137,11 +161,4 @@ class AsyncLockBlock:
         assert grant is not None
         leave(grant)
         grant._left = True
-        lease = grant._lease
-        lease.state.users -= 1
-        is_last = not lease.state.users
-        if is_last and self._client._leases.get(grant.grant_id) is lease:
-            del self._client._leases[grant.grant_id]
-        if self._on_lost is not None:
-            lease.callbacks.remove(self._on_lost)
-        end_of_block(error, await lease.end() if is_last else lease.state.error)
+        end_of_block(error, await self._drop(grant._lease))

@@ -56,7 +56,10 @@ class LeaseState:
         started this one."""
         self._clock = clock
         self._lease_s = grant.lease_ms / 1000
-        self._until_s = asked_s + grant.waited_ms / 1000 + self._lease_s if self.renews else math.inf
+        self.is_dated = not (self.renews and grant.waited_ms)
+        """False while it is not known when the lease began: it was waited for, and core time may jump."""
+        begun_s = asked_s if self.is_dated else clock()
+        self._until_s = begun_s + self._lease_s if self.renews else math.inf
 
     @property
     def is_open(self) -> bool:
@@ -80,7 +83,7 @@ class LeaseState:
         return replace(calls_locks.renew_lease(scope, self.grant), timeout_s=timeout_s, patience_s=left_s)
 
     def renewed(self, sent_s: float, lease_s: float) -> None:
-        self._until_s, self._lease_s = sent_s + lease_s, lease_s
+        self._until_s, self._lease_s, self.is_dated = sent_s + lease_s, lease_s, True
 
     def not_renewed(self, error: BuildRunnerError, *, for_good: bool = False) -> bool:
         """Whether that was the end of it: it was refused, or the lease is over; else it is tried again."""

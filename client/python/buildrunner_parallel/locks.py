@@ -122,9 +122,34 @@ class LockBlock:
         refuse_upgrade(request)
         asked_s = lease_clock()
         grant = self._client._connection.make(acquire_call(request))
-        self._grant = LiveGrant(grant, self._lease_of(grant, asked_s))
+        lease = self._lease_of(grant, asked_s)
+        if not lease.state.is_dated:
+            self._date(lease)
+        self._grant = LiveGrant(grant, lease)
         enter(self._grant)
         return self._grant
+
+    def _date(self, lease: Lease) -> None:
+        """Renews what was waited for once: when its lease began only the coordinator knows."""
+        sent_s = lease_clock()
+        try:
+            lease_s = self._client._connection.make(lease.state.renewal(self._client))
+        except BaseException:
+            self._drop(lease)
+            raise
+        lease.state.renewed(sent_s, lease_s)
+
+    def _drop(self, lease: Lease) -> BuildRunnerError | None:
+        """One block less; with the last the grant is given back. What went wrong with it."""
+        grant_id = lease.state.grant.grant_id
+        with _tables:
+            lease.state.users -= 1
+            is_last = not lease.state.users
+            if is_last and self._client._leases.get(grant_id) is lease:
+                del self._client._leases[grant_id]
+            if self._on_lost is not None:
+                lease.callbacks.remove(self._on_lost)
+        return lease.end() if is_last else lease.state.error
 
     def _lease_of(self, grant: Grant, asked_s: float) -> Lease:
         """That of a block which holds the same already, or a new one."""
@@ -144,12 +169,4 @@ class LockBlock:
         assert grant is not None
         leave(grant)
         grant._left = True
-        lease = grant._lease
-        with _tables:
-            lease.state.users -= 1
-            is_last = not lease.state.users
-            if is_last and self._client._leases.get(grant.grant_id) is lease:
-                del self._client._leases[grant.grant_id]
-            if self._on_lost is not None:
-                lease.callbacks.remove(self._on_lost)
-        end_of_block(error, lease.end() if is_last else lease.state.error)
+        end_of_block(error, self._drop(grant._lease))

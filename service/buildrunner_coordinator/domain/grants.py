@@ -42,6 +42,7 @@ def add(core: State, grant: Grant) -> None:
     """Makes it the holder of its paths. They are free for it."""
     core.journal.grants[grant.grant_id] = grant
     remember(core, grant)
+    waiting.look_again(core, grant.session_id)
     core.journal.locks.extend(views(core, grant))
 
 
@@ -104,7 +105,14 @@ def take_again(core: State, grant: Grant) -> None:
     grant.acquired_us, grant.acquired_at_us = core.now.us, core.now.wall_us
     core.journal.grants[grant.grant_id] = grant
     enter(core, grant)
+    waiting.look_again(core, grant.session_id)
     core.journal.locks.extend(views(core, grant))
+
+
+def renew(core: State, grant: Grant) -> None:
+    """Its lease, if it has one, begins anew. As with heartbeats nothing is written: restarts do the same."""
+    if grant.lease_ms:
+        grant.lease_until_us = core.now.us + grant.lease_ms * 1000
 
 
 def lapse(core: State, grant: Grant, why: str) -> None:

@@ -54,7 +54,7 @@ def renew(core: State, command: c.RenewLease, now: Time) -> int:
     if session.is_over:
         raise lock_checks.session_over(session)
     core.hear(session)
-    grant.lease_until_us = now.us + grant.lease_ms * 1000
+    grants.renew(core, grant)
     return grant.lease_ms
 
 

@@ -186,6 +186,8 @@ def _repeated(core: State, command: c.AcquireLocks, now: Time) -> Acquired | Que
             f"Grant {kept.decode()}, which this request got, is not held any more. Ask anew.",
             id=kept.decode(),
         )
+    # Whoever gets this answer counts the lease from when it asked again.
+    grants.renew(core, grant)
     return grants.acquired(core, grant, grant.files)
 
 
@@ -249,8 +251,10 @@ def _has_all(core: State, party: Party, files: tuple[PathRequest, ...]) -> bool:
 
 def _again(core: State, party: Party, files: tuple[PathRequest, ...], first: LockView) -> Acquired:
     views = [grants.held_view(core, party, one) for one in files]
-    grant_id = first.holder.grant_id
-    lease_ms = core.grants[grant_id].lease_ms if grant_id else 0
+    grant_id, lease_ms = first.holder.grant_id, 0
+    if grant_id:
+        grants.renew(core, core.grants[grant_id])
+        lease_ms = core.grants[grant_id].lease_ms
     return Acquired(grant_id, first.fence, tuple(filter(None, views)), lease_ms, already_held=True)
 
 

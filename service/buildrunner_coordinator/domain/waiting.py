@@ -192,6 +192,21 @@ def wake(core: State, owner: str) -> None:
             core.queue.stirred.add(key[0])
 
 
+def look_again(core: State, session_id: str) -> None:
+    """The session has come to hold something: some of its parked tasks may now go before waiters that wait
+    for just that, or find that they close a circle."""
+    waiters = core.queue.waiters
+    for key in [key for key in waiters.waiting if key[0] == session_id and key in waiters.behind]:
+        _unpark(core, key)
+        waiters.woken[key] = None
+        core.queue.add(core.tasks[session_id][key[1]])
+        core.queue.stirred.add(session_id)
+    for waiter_id, request in core.requesters.items():
+        if request.session_id == session_id and ("", waiter_id) in waiters.behind:
+            _unpark(core, ("", waiter_id))
+            waiters.called[waiter_id] = None
+
+
 def step_aside(core: State, session_id: str) -> None:
     """A session that does not run keeps nobody waiting: its waiters lose their place."""
     waiters = core.queue.waiters
