@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,3 +114,49 @@ def supervisor(tmp_path: Path) -> Iterator[DrivenSupervisor]:
     driven = DrivenSupervisor(tmp_path)
     yield driven
     driven.close()
+
+
+class Repository:
+    """A git repository with two commits, of its own settings only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.write("src/app.py", "one\n")
+        self.write("docs/guide.md", "guide\n")
+        self.write(".gitignore", "*.log\n.buildrunner/\n")
+        self.commit("first")
+
+    def git(self, *arguments: str) -> str:
+        settings = ("-c", "user.name=Somebody", "-c", "user.email=somebody@localhost")
+        command = ["git", *settings, *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+        return done.stdout.rstrip("\n")
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text)
+
+    def commit(self, message: str) -> str:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def files(self, commit: str) -> list[str]:
+        return self.git("ls-tree", "-r", "--name-only", commit).split("\n")
+
+    def state(self) -> tuple[str, str, str, str]:
+        """All that a guest must leave as it was."""
+        objects = self.git("count-objects", "-v")
+        index = str((self.folder / ".git/index").stat().st_mtime_ns)
+        status = self.git("--no-optional-locks", "status", "--porcelain")
+        return status, self.git("for-each-ref"), objects, index
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.delenv("BR_STATE_DIR", raising=False)
+    return Repository(tmp_path / "repository")

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
 
+from .ground import Ground
 from .output_buffer import OutputBuffer
 
-# WAITING here, HANDED to the supervisor or a handler host, RUNNING, OVER (its report may wait for output).
+# WAITING here, PREPARING (see groundwork), HANDED to the supervisor or a handler host, RUNNING, OVER (its
+# report may wait for output, or for what is looked at when it is over).
 WAITING = 0
+PREPARING = 4
 HANDED = 1
 RUNNING = 2
 OVER = 3
@@ -30,6 +33,8 @@ class Attempt:
     slots: int
     is_handler: bool
     state: int = WAITING
+    is_prepared: bool = False
+    ground: Ground | None = None
     pid: int = 0
     slot: int = 0
     started_at_us: int = 0

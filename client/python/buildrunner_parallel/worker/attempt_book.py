@@ -1,8 +1,8 @@
 """Every attempt in the worker's hands, and what each word from the coordinator or from below means for it.
 
 Events in, instructions out: no loop, no socket, no clock. The coordinator's words come as proto messages,
-those from below as the tuples of supervisor_messages and handler_pool; instructions go to `Executor` and
-`Outgoing`.
+those from below as the tuples of supervisor_messages, handler_pool and groundwork; instructions go to
+`Executor`, `Preparer` and `Outgoing`.
 """
 
 from __future__ import annotations
@@ -10,50 +10,39 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
 
 from . import attempt as states
-from . import handler_pool, reports, spawning
+from . import groundwork, handler_pool, reports, spawning
 from . import supervisor_messages as events
 from .attempt import Attempt
 from .credit import CreditGauge
 from .framing import Message
+from .ground import Ground
 from .outgoing import Outgoing
 from .output_buffer import PAUSE_ABOVE_BYTES, RESUME_BELOW_BYTES, OutputBuffer
+from .ports import Executor, Preparer
 
 _log = logging.getLogger(__name__)
 _MS = 1_000_000
 _REMEMBERED_ATTEMPTS = 10_000
 
 
-class Executor(Protocol):
-    """What can be done with an attempt; everything is answered by events."""
-
-    def start(self, attempt: Attempt) -> bool:
-        """Hands it on; False when there is no room for it now."""
-
-    def stop(self, attempt: Attempt, grace_ns: int, cause: str) -> None:
-        """Ends it, or takes it back."""
-
-    def take_back(self, attempt: Attempt) -> None:
-        """Takes it back unless it has started."""
-
-    def over(self, attempt: Attempt) -> None:
-        """It was handed on and is over now."""
-
-    def pause_output(self, attempt: Attempt, paused: bool) -> None:
-        """Stops or goes on reading what it prints."""
-
-
 class AttemptBook:
     """One worker's attempts by id. `read_time_us` gives microseconds since 1970 for reports made here."""
 
     def __init__(
-        self, executor: Executor, outgoing: Outgoing, credit: CreditGauge, read_time_us: Callable[[], int]
+        self,
+        executor: Executor,
+        outgoing: Outgoing,
+        credit: CreditGauge,
+        read_time_us: Callable[[], int],
+        preparer: Preparer,
     ) -> None:
         self._executor = executor
+        self._preparer = preparer
         self._outgoing = outgoing
         self._credit = credit
         self._read_time_us = read_time_us
@@ -116,11 +105,15 @@ class AttemptBook:
         elif attempt.state == states.WAITING:
             self._waiting.remove(attempt)
             self._give_back(attempt)
-        elif attempt.state == states.HANDED:
-            attempt.revoke_asked = True
-            self._executor.take_back(attempt)
+        elif attempt.state in (states.HANDED, states.PREPARING):
+            self._take_back(attempt)
         else:
             self._outgoing.answer(attempt.attempt_id, attempt.fence, started=True)
+
+    def _take_back(self, attempt: Attempt) -> None:
+        attempt.revoke_asked = True
+        if attempt.state == states.HANDED:
+            self._executor.take_back(attempt)
 
     def _give_back(self, attempt: Attempt) -> None:
         self._outgoing.answer(attempt.attempt_id, attempt.fence, started=False)
@@ -153,6 +146,8 @@ class AttemptBook:
         if attempt.state == states.WAITING:
             self._waiting.remove(attempt)
             self._on_revoked(attempt)
+        elif attempt.state == states.PREPARING:
+            attempt.revoke_asked = True
         elif attempt.state != states.OVER:
             if attempt.is_paused:
                 attempt.is_paused = False
@@ -211,6 +206,27 @@ class AttemptBook:
         self._report_if_complete(attempt)
 
     # From below
+
+    def on_ground(self, event: Message) -> None:
+        """What the preparer has done."""
+        attempt = self._attempts.get(event[1])
+        if event[0] == groundwork.PREPARED and attempt is not None:
+            self._on_prepared(attempt, event[2], event[3])
+        elif event[0] == groundwork.CLOSED and attempt is not None:
+            self._conclude(attempt, event[2])
+
+    def _on_prepared(self, attempt: Attempt, ground: Ground | None, failure: str) -> None:
+        self._executor.release(attempt)
+        attempt.ground = ground
+        attempt.state, attempt.is_prepared = states.WAITING, True
+        if attempt.revoke_asked or attempt.is_disowned or attempt.cancel_outcome:
+            self._on_revoked(attempt)
+        elif failure:
+            attempt.state = states.OVER
+            now_us = self._read_time_us()
+            self._conclude(attempt, reports.not_started(attempt, failure, now_us, worker_fault=False))
+        else:
+            self._waiting.appendleft(attempt)
 
     def on_event(self, event: Message, now_s: float) -> None:
         """What became of attempts that were handed on."""
@@ -303,6 +319,7 @@ class AttemptBook:
         if attempt.is_disowned:
             self._forget(attempt)
         elif attempt.cancel_outcome:
+            self._abandon_ground(attempt)
             attempt.state = states.OVER
             attempt.report = self._report_unstarted(
                 attempt.attempt_id, attempt.fence, attempt.cancel_outcome, attempt.cancel_reason
@@ -314,12 +331,26 @@ class AttemptBook:
     def _finish(self, attempt: Attempt, report: worker_service_pb2.TaskReport) -> None:
         self._executor.over(attempt)
         attempt.state = states.OVER
-        attempt.report = report
         if attempt.is_disowned:
             self._forget(attempt)
             return
         if attempt.revoke_asked:
             self._outgoing.answer(attempt.attempt_id, attempt.fence, started=True)
+        if attempt.ground is None:
+            self._conclude(attempt, report)
+        elif report.outcome == types_pb2.OUTCOME_NOT_STARTED:
+            self._abandon_ground(attempt)
+            self._conclude(attempt, report)
+        else:
+            self._preparer.close(attempt, report, lambda: attempt.attempt_id in self._attempts)
+
+    def _abandon_ground(self, attempt: Attempt) -> None:
+        if attempt.ground is not None:
+            self._preparer.abandon(attempt)
+
+    def _conclude(self, attempt: Attempt, report: worker_service_pb2.TaskReport) -> None:
+        """Nothing more is to be learned of it."""
+        attempt.report = report
         if attempt.output is not None:
             attempt.output.finish()
             reports.add_output(report, attempt.output)
@@ -339,6 +370,7 @@ class AttemptBook:
         attempt_id = attempt.attempt_id
         self._attempts.pop(attempt_id, None)
         self._unacknowledged.pop(attempt_id, None)
+        self._abandon_ground(attempt)
         if attempt.output is not None:
             self._with_output.pop(attempt_id, None)
             attempt.output.close()
@@ -359,8 +391,17 @@ class AttemptBook:
     def dispatch(self) -> None:
         """Hands on what there is room for, first come, first served."""
         waiting = self._waiting
-        while waiting and not self._is_without_lease and self._executor.start(waiting[0]):
-            waiting.popleft().state = states.HANDED
+        while waiting and not self._is_without_lease:
+            attempt = waiting[0]
+            if not attempt.is_prepared and self._preparer.is_needed(attempt):
+                if not self._executor.reserve(attempt):
+                    break
+                waiting.popleft().state = states.PREPARING
+                self._preparer.prepare(attempt)
+            elif self._executor.start(attempt):
+                waiting.popleft().state = states.HANDED
+            else:
+                break
         if change := self._credit.change():
             self._outgoing.credit = change
 
@@ -403,9 +444,8 @@ class AttemptBook:
         while self._waiting:
             self._give_back(self._waiting.popleft())
         for attempt in list(self._attempts.values()):
-            if attempt.state == states.HANDED:
-                attempt.revoke_asked = True
-                self._executor.take_back(attempt)
+            if attempt.state in (states.HANDED, states.PREPARING):
+                self._take_back(attempt)
 
     def stop_all(self, grace_ms: int) -> None:
         """Stops what runs; the reports say that it was on order and costs nothing."""

@@ -24,8 +24,23 @@ class SlotExecutor:
         self._slots = slots
         self._directory = directory
         self._command_weight = 0
+        self._reserved: dict[str, int] = {}
         self.requests: list[Message] = []
         self.pool: HandlerPool | None = None
+
+    def reserve(self, attempt: Attempt) -> bool:
+        """Whether it could run at once; while it is prepared, others count it as if it did."""
+        handler_weight = self.pool.slots_used if self.pool is not None else 0
+        taken = self._command_weight + handler_weight + sum(self._reserved.values())
+        weight = self._weight(attempt)
+        if taken + weight > self._slots:
+            return False
+        self._reserved[attempt.attempt_id] = weight
+        return True
+
+    def release(self, attempt: Attempt) -> None:
+        """It is prepared, or will not be."""
+        self._reserved.pop(attempt.attempt_id, None)
 
     def start(self, attempt: Attempt) -> bool:
         """Hands the attempt on if there is room for it."""
@@ -50,6 +65,9 @@ class SlotExecutor:
         argv = ["/bin/sh", "-c", command.shell_line] if command.shell_line else list(command.argv)
         directory = working_directory(spec.directory, self._directory)
         env = own_environment(attempt.assignment)
+        if attempt.ground is not None:
+            directory = attempt.ground.directory
+            env |= attempt.ground.environment
         limits = (spec.timeout_ms * _MS, attempt.grace_ms * _MS)
         mark = f"BR_FENCE={attempt.fence}"
         return (say.RUN, attempt.attempt_id, argv, directory, env, weight, *limits, mark)
@@ -66,13 +84,17 @@ class SlotExecutor:
             if part:
                 env.update(part)
         has_directory = spec.HasField("directory")
+        directory = working_directory(spec.directory, self._directory) if has_directory else self._directory
+        if attempt.ground is not None:
+            directory = attempt.ground.directory
+            env |= attempt.ground.environment
         return HandlerJob(
             attempt.attempt_id,
             work.name,
             data,
             content_type,
             identity_of(assignment),
-            working_directory(spec.directory, self._directory) if has_directory else self._directory,
+            directory,
             env,
             self._weight(attempt),
             spec.timeout_ms * _MS,

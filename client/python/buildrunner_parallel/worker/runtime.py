@@ -105,7 +105,11 @@ class WorkerRuntime:
         """Serves until drained, refused, or unable to reach the coordinator for too long."""
         self._workshop = Workshop(self._options, self._changed, self._on_supervisor_lost)
         self._book = AttemptBook(
-            self._workshop.executor, self._outgoing, self._credit, lambda: time.time_ns() // 1000
+            self._workshop.executor,
+            self._outgoing,
+            self._credit,
+            lambda: time.time_ns() // 1000,
+            self._workshop.groundwork,
         )
         self._book.spool_folder = output_spool.default_folder()
         self._workshop.book = self._book

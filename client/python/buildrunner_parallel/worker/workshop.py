@@ -17,10 +17,12 @@ from . import supervisor_messages as say
 from .attempt_book import AttemptBook
 from .executors import SlotExecutor
 from .framing import Message
+from .groundwork import Groundwork
 from .handler_pool import HOST_FAILED, HOSTS_READY, HandlerPool
 from .handlers import NO_OPERATION, HandlerLoadError
 from .host_link import HostLink
 from .host_messages import IMPORT_PATH
+from .lease_clock import VALID, LeaseClock
 from .options import WorkerOptions
 from .supervisor_client import SupervisorClient, SupervisorLost, child_environment
 from .task_environment import base_environment
@@ -49,6 +51,13 @@ class Workshop:
         # From now on the supervisor removes the folder, however this process ends.
         self._send([(say.CONFIGURE, options.slots, self._scratch_folder, {})])
         self.executor = SlotExecutor(options.slots, options.directory)
+        self._lease = LeaseClock()
+        self.groundwork = Groundwork(
+            f"{self._scratch_folder}/pictures",
+            options.directory,
+            self._on_ground_event,
+            lambda: self._lease.state() == VALID,
+        )
         self.book: AttemptBook | None = None
 
     # Setting up
@@ -119,6 +128,9 @@ class Workshop:
 
     def send(self, requests: list[Message]) -> None:
         """Requests of the runtime's own, such as the lease."""
+        for request in requests:
+            if request[0] == say.LEASE:
+                self._lease.renew(*request[1:])
         if requests:
             self._send(requests)
 
@@ -170,6 +182,11 @@ class Workshop:
         self.flush()
         self._on_change()
 
+    def _on_ground_event(self, event: Message) -> None:
+        if self.book is not None and self._is_open:
+            self.book.on_ground(event)
+            self._after_events()
+
     def _on_pool_event(self, event: Message) -> None:
         if self._names is not None and not self._names.done():
             if event[0] == HOSTS_READY:
@@ -200,6 +217,7 @@ class Workshop:
         if self.executor.pool is not None:
             self.executor.pool.close()
         self._supervisor.close()
+        self.groundwork.close_down()
         if is_lost and worker_id:
             reaper.kill_worker(worker_id)
         _remove_folder(self._scratch_folder)

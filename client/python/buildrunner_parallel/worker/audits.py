@@ -1,0 +1,50 @@
+"""What of a task's doings is looked at, and what the worker says of it. Pure functions over the messages."""
+
+from __future__ import annotations
+
+from buildrunner_parallel.v1 import types_pb2
+from buildrunner_parallel.v1 import worker_service_pb2 as pb
+
+from .pictures import Difference
+from .reports import one_line
+
+_RESOURCE = "res:"
+
+
+def is_isolated(spec: types_pb2.TaskSpec) -> bool:
+    """Whether it runs in a worktree of its own."""
+    return spec.isolation == types_pb2.ISOLATION_MODE_WORKTREE
+
+
+def is_audited(spec: types_pb2.TaskSpec) -> bool:
+    """Whether what changes in its worktree is looked at: when it declares paths, or says so itself."""
+    if spec.audit == types_pb2.AUDIT_MODE_OFF:
+        return False
+    return must_tell(spec) or any(not one.path.startswith(_RESOURCE) for one in spec.files)
+
+
+def must_tell(spec: types_pb2.TaskSpec) -> bool:
+    """Whether it wants to hear why there was nothing to look at."""
+    return spec.audit == types_pb2.AUDIT_MODE_ON
+
+
+def add_difference(report: pb.TaskReport, difference: Difference) -> None:
+    """What changed while it ran."""
+    report.modified_files.extend(difference.files)
+    report.audit.more_files = difference.more_files
+    report.audit.patch = difference.patch
+    report.audit.patch_dropped_bytes = difference.patch_dropped_bytes
+
+
+def add_failure(report: pb.TaskReport, failure: str) -> None:
+    """Why there is nothing to tell, or not all of it."""
+    report.audit.failure = one_line(failure)
+
+
+def add_merge(report: pb.TaskReport, outcome: pb.MergeOutcome.ValueType, error: str) -> None:
+    """What became of the merge; one that did not work makes the attempt fail."""
+    report.audit.merge = outcome
+    if error:
+        report.audit.merge_error = one_line(error)
+        report.outcome = types_pb2.OUTCOME_FAILED
+        report.error = one_line(error)
