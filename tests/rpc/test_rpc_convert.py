@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildrunner_coordinator.domain import model
-from buildrunner_coordinator.domain.model import LockKind, LockMode, PathRequest, TaskKind, Time
+from buildrunner_coordinator.domain.model import (
+    ISOLATED,
+    LockKind,
+    LockMode,
+    Merge,
+    PathRequest,
+    TaskKind,
+    Time,
+)
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import Acknowledge, Assign, Disposition, Drain, Revoke, Send, Stop
 from buildrunner_coordinator.rpc.convert import basics, enums, specs, stream
@@ -136,13 +144,45 @@ def test_an_unfit_spec_is_refused_in_words(words):
     assert caught.value.reason is Reason.INVALID
 
 
-@pytest.mark.parametrize(
-    "fields", [{"isolation": types.ISOLATION_MODE_WORKTREE}, {"merge": True}, {"audit": types.AUDIT_MODE_ON}]
-)
-def test_what_is_not_served_yet_is_said_and_not_passed_over(fields):
-    with pytest.raises(Refusal) as caught:
-        specs.new_task(command("x", **fields))
-    assert caught.value.reason is Reason.UNSUPPORTED
+def test_where_a_task_runs_and_whether_it_is_audited_are_told_from_its_spec():
+    def traits(**fields):
+        found = specs.new_task(command("x", **fields)).traits
+        return found.place, found.is_audited
+
+    here = types.WorkingDirectory(worktree="/work/app", path="src")
+    files, resource = [types.PathRequest(path="src/")], [types.PathRequest(path="res:db")]
+    assert traits() == ("", False)
+    assert traits(directory=here, files=files) == ("/work/app", True)
+    assert traits(files=resource) == ("", False)
+    assert traits(files=files, audit=types.AUDIT_MODE_OFF) == ("", False)
+    assert traits(audit=types.AUDIT_MODE_ON) == ("", True)
+    assert traits(isolation=types.ISOLATION_MODE_WORKTREE, merge=True, directory=here) == (ISOLATED, False)
+
+
+@pytest.mark.parametrize("isolation", [types.ISOLATION_MODE_UNSPECIFIED, types.ISOLATION_MODE_SHARED])
+def test_merge_without_a_worktree_of_its_own_is_refused(isolation):
+    with pytest.raises(Refusal, match=r"merge is for tasks with a worktree of their own") as caught:
+        specs.new_task(command("x", merge=True, isolation=isolation))
+    assert caught.value.reason is Reason.INVALID
+
+
+def test_a_worktree_for_what_a_program_of_the_user_runs_is_refused():
+    external = types.TaskSpec(external=types.ExternalWork(pool="p"), isolation=types.ISOLATION_MODE_WORKTREE)
+    with pytest.raises(Refusal, match="a program of yours runs it"):
+        specs.new_task(external)
+
+
+def test_what_a_worker_saw_is_taken_over_within_bounds():
+    report = worker_pb.TaskReport(modified_files=["a/./b", "a/b", "../out", "/abs", "", "cafe\u0301"])
+    report.audit.patch = b"x" * (stream.MAX_PATCH_BYTES + 3)
+    report.audit.merge = worker_pb.MERGE_OUTCOME_CONFLICT
+    report.audit.failure = "two\nlines"
+    found = stream.finished_command("w", report)
+    assert found.modified_files == ("a/b", "caf\u00e9")
+    assert found.audit is not None
+    assert (len(found.audit.patch), found.audit.patch_dropped_bytes) == (stream.MAX_PATCH_BYTES, 3)
+    assert (found.audit.merge, found.audit.failure) == (Merge.CONFLICT, "two lines")
+    assert stream.finished_command("w", worker_pb.TaskReport()).audit is None
 
 
 def test_titles_are_short_single_lines():

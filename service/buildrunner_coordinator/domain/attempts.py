@@ -6,12 +6,13 @@ and the locks. What becomes of the task is decided by the caller, through the st
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import grants, history, ids, outputs, requesting, waiting
-from buildrunner_coordinator.domain.changes import AttemptRow
+from buildrunner_coordinator.domain import audits, grants, history, ids, outputs, requesting, waiting
+from buildrunner_coordinator.domain.audits import UNSEEN, Verdict
+from buildrunner_coordinator.domain.changes import AttemptRow, PatchRow
 from buildrunner_coordinator.domain.codec import texts_json
-from buildrunner_coordinator.domain.commands import Finished
+from buildrunner_coordinator.domain.commands import Audit, Finished
 from buildrunner_coordinator.domain.endings import cancel_now, fail
-from buildrunner_coordinator.domain.model import Attempt, Lapse, Outcome, Task, TaskKind, Time, Worker
+from buildrunner_coordinator.domain.model import Attempt, Lapse, Merge, Outcome, Task, TaskKind, Time, Worker
 from buildrunner_coordinator.domain.moves import move_task, move_worker
 from buildrunner_coordinator.domain.replies import Assign, Revoke, Stop
 from buildrunner_coordinator.domain.state import State
@@ -94,9 +95,9 @@ def stop(core: State, task: Task, outcome: Outcome, reason: str, now: Time) -> N
 
 def end(
     core: State, task: Task, now: Time, outcome: Outcome, *, report: Finished | None = None, error: str = "",
-    keep_locks_us: int = 0,
+    keep_locks_us: int = 0, verdict: Verdict = UNSEEN,
 ) -> Attempt:  # fmt: skip
-    """Closes the live attempt. With `keep_locks_us` its locks stay held for so long.
+    """Closes the live attempt, with the `verdict` of its audit. With `keep_locks_us` its locks stay held.
 
     One that was given back before it started leaves no trace but a fence that is not used again.
     """
@@ -111,7 +112,7 @@ def end(
         task.attempts -= 1
         history.note_given_back(core, task, attempt.number, attempt.asked_why)
     else:
-        _write_down(core, task, _row(attempt, core.revision + 1, now, outcome, report, error))
+        _write_down(core, task, _row(core, task, attempt, now, outcome, report, error, verdict))
     task.attempt = None
     core.journal.tasks[task.index] = task
     core.attempts.pop(attempt.attempt_id)
@@ -124,6 +125,7 @@ def end(
             _lapse(core, task, attempt, now.us + keep_locks_us)
         else:
             waiting.release(core, attempt.attempt_id, task, attempt.assigned_us)
+    audits.note_departure(core, task, attempt, now)
     return attempt
 
 
@@ -226,20 +228,25 @@ def _lapse(core: State, task: Task, attempt: Attempt, until_us: int) -> None:
 
 
 def _row(
-    a: Attempt, revision: int, now: Time, outcome: Outcome, report: Finished | None, error: str
-) -> AttemptRow:
+    core: State, task: Task, a: Attempt, now: Time, outcome: Outcome, report: Finished | None, error: str,
+    verdict: Verdict,
+) -> AttemptRow:  # fmt: skip
     head = (a.session_id, a.task_id, a.number, a.attempt_id, a.fence, a.task_number, a.assigned_revision,
-            a.started_revision, revision, a.worker_id, a.host, a.pid, a.slot)  # fmt: skip
+            a.started_revision, core.revision + 1, a.worker_id, a.host, a.pid, a.slot)  # fmt: skip
     if report is None:
         return AttemptRow(
             *head, outcome.value, None, 0, error, "", None, 0, 0, 0, a.assigned_at_us, a.started_at_us,
             now.wall_us, a.output_bytes, a.output_dropped_bytes, "[]", "[]", 0, 0,
             "", "", 0,
         )  # fmt: skip
-    r = report
+    r, audit, kept = report, report.audit or Audit(), audits.keeps_patch(report, verdict)
+    if kept:
+        core.journal.patches.append(PatchRow(a.session_id, a.task_id, a.number, audit.patch))
     return AttemptRow(
         *head, outcome.value, r.exit_code, r.signal, error or r.error, r.result_type, r.result, r.user_cpu_us,
         r.system_cpu_us, r.max_rss_bytes, a.assigned_at_us, a.started_at_us, r.ended_at_us or now.wall_us,
         r.output_bytes, max(a.output_dropped_bytes, r.output_dropped_bytes),
-        texts_json(r.modified_files), "[]", 0, 0, "", "", 0,
+        texts_json(r.modified_files), texts_json(verdict.warnings), len(audit.patch) if kept else 0,
+        audit.patch_dropped_bytes if kept else 0, audit.branch, audit.commit,
+        int(audit.merge is Merge.MERGED),
     )  # fmt: skip

@@ -61,6 +61,15 @@ class Outcome(StrEnum):
     LOCK_LOST = "lock_lost"
 
 
+class Merge(StrEnum):
+    """What became of merging an attempt's branch into its session's."""
+
+    MERGED = "merged"
+    NOTHING = "nothing"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+
+
 class FailureAction(StrEnum):
     CONTINUE = "continue"
     FINISH_RUNNING = "finish-running"
@@ -104,8 +113,12 @@ class PathRequest(NamedTuple):
     kind: LockKind
 
 
+ISOLATED = "worktree"
+"""The place of a task that gets a worktree of its own. No path of a checkout looks like that."""
+
+
 class Traits(NamedTuple):
-    """What placement and retries need to know of a task. Equal ones are shared between tasks."""
+    """What the rules need to know of a task beside its paths. Equal ones are shared between tasks."""
 
     kind: TaskKind = TaskKind.COMMAND
     target: str = ""
@@ -118,6 +131,10 @@ class Traits(NamedTuple):
     max_retries: int = 0
     backoff_ms: int = 1000
     backoff_max_ms: int = 60_000
+    place: str = ""
+    """The checkout that it runs in; ISOLATED; or empty: whatever its worker stands in."""
+    is_audited: bool = False
+    """What it changes is compared with what it declares."""
 
 
 @dataclass(slots=True)

@@ -7,15 +7,20 @@ zombie's late word clear another worker's reservation.
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import attempts, endings, history, outputs
+from functools import partial
+
+from buildrunner_coordinator.domain import attempts, audits, endings, history, outputs
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.ids import mix
-from buildrunner_coordinator.domain.model import Attempt, Outcome, Task, Time, Worker
+from buildrunner_coordinator.domain.model import Attempt, Merge, Outcome, Task, Time, Worker
 from buildrunner_coordinator.domain.moves import move_worker
 from buildrunner_coordinator.domain.replies import Acknowledge, Disposition, OutputAck
 from buildrunner_coordinator.domain.state import State
 
 _JITTER_PERCENT = 20
+_UNMERGED = {Merge.CONFLICT: "MERGE_CONFLICT", Merge.FAILED: "MERGE_FAILED"}
+_JUDGED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT)
+"""Ends of its own: only these can be charged with what it changed."""
 _STALE, _ACCEPTED = Disposition.STALE, Disposition.ACCEPTED
 
 
@@ -84,24 +89,33 @@ def _conclude(core: State, task: Task, attempt: Attempt, report: c.Finished, now
     """What the outcome means for the task, the worker and the session."""
     ordered = attempt.stop_as
     worker = core.workers.get(attempt.worker_id)
-    if report.outcome is Outcome.SUCCEEDED:
-        attempts.end(core, task, now, Outcome.SUCCEEDED, report=report)
+    verdict = audits.judge(core, task, attempt, report)
+    if report.modified_files:
+        audits.note_files(core, core.sessions[task.session_id], report)
+    end = partial(attempts.end, core, task, now, report=report, verdict=verdict)
+    if verdict.trespass and ordered is None and report.outcome in _JUDGED:
+        end(Outcome.FAILED, error=verdict.trespass)
+        _count(core, worker, succeeded=False)
+        task.failures += 1
+        endings.fail(core, task, audits.UNDECLARED_WRITE, now)
+    elif report.outcome is Outcome.SUCCEEDED:
+        end(Outcome.SUCCEEDED)
         _count(core, worker, succeeded=True)
         endings.succeed(core, task, now)
     elif ordered is not None:
-        attempts.end(core, task, now, ordered, report=report, error=attempt.stop_reason)
+        end(ordered, error=attempt.stop_reason)
         attempts.after_ordered_stop(core, task, ordered, attempt.stop_reason, now)
     elif report.outcome in (Outcome.CANCELLED, Outcome.REVOKED):
-        attempts.end(core, task, now, Outcome.REVOKED, report=report)
+        end(Outcome.REVOKED)
         attempts.requeue(core, task, now, attempts.stopped_at_no_cost(task))
     elif report.outcome is Outcome.LOST:
         attempts.lose(core, task, now, gone=True, reason=report.error or "its worker lost its lease")
     elif report.outcome is Outcome.NOT_STARTED and report.worker_fault:
-        attempts.end(core, task, now, Outcome.NOT_STARTED, report=report)
+        end(Outcome.NOT_STARTED)
         _blame(core, task, worker)
         attempts.requeue(core, task, now, f"worker {attempt.worker_id} could not start it")
     else:
-        attempts.end(core, task, now, report.outcome, report=report, error=report.error or _describe(report))
+        end(report.outcome, error=report.error or _describe(report))
         _count(core, worker, succeeded=False)
         _fail_or_retry(core, task, report, now)
 
@@ -168,4 +182,6 @@ def _reason(report: c.Finished) -> str:
         return "TIMEOUT"
     if report.outcome is Outcome.NOT_STARTED:
         return "NOT_STARTED"
+    if report.audit is not None and report.audit.merge in _UNMERGED:
+        return _UNMERGED[report.audit.merge]
     return "SIGNAL" if report.signal else "EXIT"

@@ -5,6 +5,9 @@ The handlers of this package change it; `core.py` is the door to them.
 
 from __future__ import annotations
 
+from collections import deque
+from typing import NamedTuple
+
 from buildrunner_coordinator.domain.changes import MetaRow
 from buildrunner_coordinator.domain.journal import Journal
 from buildrunner_coordinator.domain.locks import LockTable
@@ -12,6 +15,7 @@ from buildrunner_coordinator.domain.model import (
     Grant,
     Lapse,
     LockRequest,
+    PathRequest,
     Pool,
     Session,
     Settings,
@@ -25,6 +29,18 @@ from buildrunner_coordinator.domain.recent import RecentReports
 from buildrunner_coordinator.domain.replies import Send
 from buildrunner_coordinator.domain.requests import RequestLog
 from buildrunner_coordinator.domain.timers import Timers
+
+
+class Departed(NamedTuple):
+    """An attempt that is over, as far as the audit of others must know it; see audits.py."""
+
+    attempt_id: str
+    name: str
+    session_id: str
+    host: str
+    place: str
+    files: tuple[PathRequest, ...]
+    ended_us: int
 
 
 class State:
@@ -69,6 +85,10 @@ class State:
         self.recent = RecentReports()
         self.requests = RequestLog(settings.request_ttl_ms * 1000, settings.requests_per_client)
         self.journal = Journal()
+        self.departed: deque[Departed] = deque()
+        """Attempts that ended while an older one lives, in order of their ends. In memory only."""
+        self.departed_known_us = now.us
+        """Core time since when none is missing there."""
         self.events_swept_us = 0
         """Core time at which old events were last looked for; see history.py."""
 

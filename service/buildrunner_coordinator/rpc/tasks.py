@@ -63,11 +63,7 @@ class TaskService(TaskServiceServicer):
         place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id, request.task_id))
         found = await self._engine.read(lambda store: store.read_task(place.session_id, request.task_id))
         if found is None:
-            raise Refusal(
-                Reason.TASK_NOT_FOUND,
-                f"Session {place.session_id} has no task {request.task_id!r}. List its tasks.",
-                task_id=request.task_id,
-            )
+            raise _no_task(place.session_id, request.task_id)
         spec, row, attempts = found
         view = _freshest(spec, row, place.view)
         return pb.GetTaskResponse(task=convert.task_message(view, spec, row, attempts))
@@ -124,6 +120,32 @@ class TaskService(TaskServiceServicer):
             explanations=[_explanation(view, waits) for view, waits in explained],
             next_page_token=page_token(last),
         )
+
+    async def GetPatch(self, request: pb.GetPatchRequest, context: Context) -> pb.GetPatchResponse:
+        check_name(request.task_id, "task's id", required=True)
+        place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id, request.task_id))
+        found = await self._engine.read(lambda store: store.read_task(place.session_id, request.task_id))
+        if found is None:
+            raise _no_task(place.session_id, request.task_id)
+        patch = await self._engine.read(
+            lambda store: store.read_patch(place.session_id, request.task_id, request.attempt)
+        )
+        if patch is None:
+            which = f"Attempt {request.attempt}" if request.attempt else "No attempt"
+            kept = "has no patch" if request.attempt else "has a patch"
+            raise Refusal(
+                Reason.NO_PATCH,
+                f"{which} of task {request.task_id!r} {kept}. One is kept of an audited attempt that failed, "
+                "changed what it had not declared, or had a worktree of its own.",
+                task_id=request.task_id,
+            )
+        dropped = next((one.patch_dropped_bytes for one in found[2] if one.number == patch.number), 0)
+        return pb.GetPatchResponse(attempt=patch.number, patch=patch.patch, dropped_bytes=dropped)
+
+
+def _no_task(session_id: str, task_id: str) -> Refusal:
+    message = f"Session {session_id} has no task {task_id!r}. List its tasks."
+    return Refusal(Reason.TASK_NOT_FOUND, message, task_id=task_id)
 
 
 def _freshest(spec: SpecRow, row: TaskRow, view: TaskView | None) -> TaskView:

@@ -1020,6 +1020,11 @@ class Attempt(_message.Message):
     ASSIGNED_REVISION_FIELD_NUMBER: _builtins.int
     STARTED_REVISION_FIELD_NUMBER: _builtins.int
     ENDED_REVISION_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    MERGED_FIELD_NUMBER: _builtins.int
+    PATCH_BYTES_FIELD_NUMBER: _builtins.int
+    PATCH_DROPPED_BYTES_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     number: _builtins.int
     """1 for the first."""
@@ -1049,6 +1054,18 @@ class Attempt(_message.Message):
     """
     started_revision: _builtins.int
     ended_revision: _builtins.int
+    branch: _builtins.str
+    """With isolation WORKTREE: the branch that has what it did, and its last
+    commit; empty when it did nothing.
+    """
+    commit: _builtins.str
+    merged: _builtins.bool
+    """The branch was merged into the session's."""
+    patch_bytes: _builtins.int
+    """Size of the patch that GetPatch gives, and what was cut off at its end; 0
+    when none was kept.
+    """
+    patch_dropped_bytes: _builtins.int
     @_builtins.property
     def result(self) -> Global___Payload: ...
     @_builtins.property
@@ -1093,10 +1110,15 @@ class Attempt(_message.Message):
         assigned_revision: _builtins.int = ...,
         started_revision: _builtins.int = ...,
         ended_revision: _builtins.int = ...,
+        branch: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        merged: _builtins.bool = ...,
+        patch_bytes: _builtins.int = ...,
+        patch_dropped_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "ended_at", b"ended_at", "exit_code", b"exit_code", "result", b"result", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "assigned_revision", b"assigned_revision", "attempt_id", b"attempt_id", "ended_at", b"ended_at", "ended_revision", b"ended_revision", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "host", b"host", "modified_files", b"modified_files", "number", b"number", "outcome", b"outcome", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at", b"started_at", "started_revision", b"started_revision", "usage", b"usage", "warnings", b"warnings", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "assigned_at", b"assigned_at", "assigned_revision", b"assigned_revision", "attempt_id", b"attempt_id", "branch", b"branch", "commit", b"commit", "ended_at", b"ended_at", "ended_revision", b"ended_revision", "error", b"error", "exit_code", b"exit_code", "fence", b"fence", "host", b"host", "merged", b"merged", "modified_files", b"modified_files", "number", b"number", "outcome", b"outcome", "output_bytes", b"output_bytes", "output_dropped_bytes", b"output_dropped_bytes", "patch_bytes", b"patch_bytes", "patch_dropped_bytes", b"patch_dropped_bytes", "pid", b"pid", "result", b"result", "signal", b"signal", "slot", b"slot", "started_at", b"started_at", "started_revision", b"started_revision", "usage", b"usage", "warnings", b"warnings", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

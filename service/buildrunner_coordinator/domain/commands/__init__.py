@@ -50,6 +50,7 @@ from buildrunner_coordinator.domain.commands.tasks import (
 )
 from buildrunner_coordinator.domain.commands.workers import (
     AppendOutput,
+    Audit,
     Chunk,
     Disconnected,
     DrainWorker,
@@ -76,6 +77,7 @@ TASK_WAITING = (TaskStatus.BLOCKED, TaskStatus.QUEUED)
 
 __all__ = [
     "TASK_WAITING",
+    "Audit",
     "CreateSession",
     "ReadSession",
     "ListSessions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildrunner_coordinator.domain.model import Kinds, Outcome, WorkerStatus
+from buildrunner_coordinator.domain.model import Kinds, Merge, Outcome, WorkerStatus
 
 
 @dataclass(slots=True)
@@ -95,6 +95,19 @@ class Chunk:
 
 
 @dataclass(slots=True)
+class Audit:
+    """What the worker saw of an attempt's checkout beside the files, and the branch of an isolated one."""
+
+    more_files: int = 0
+    patch: bytes = b""
+    patch_dropped_bytes: int = 0
+    failure: str = ""
+    branch: str = ""
+    commit: str = ""
+    merge: Merge | None = None
+
+
+@dataclass(slots=True)
 class Finished:
     """The report on an attempt. Replies Acknowledge, which is also the only thing sent for it."""
 
@@ -119,6 +132,8 @@ class Finished:
     output_dropped_bytes: int = 0
     worker_fault: bool = False
     modified_files: tuple[str, ...] = ()
+    """Normalised, from the root of the repository."""
+    audit: Audit | None = None
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from buildrunner_coordinator.domain.commands import NewTask
-from buildrunner_coordinator.domain.model import LockMode, PathRequest, TaskKind, Traits
-from buildrunner_coordinator.domain.paths import parse_request
+from buildrunner_coordinator.domain.model import ISOLATED, LockMode, PathRequest, TaskKind, Traits
+from buildrunner_coordinator.domain.paths import RESOURCE_PREFIX, parse_request
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.rpc.convert.basics import (
     check_name,
@@ -148,10 +148,18 @@ def _check_rest(spec: types.TaskSpec) -> None:
         check_object(spec.metadata_json, "task's metadata")
     if max(len(spec.needs), len(spec.files), len(spec.labels)) > MAX_LIST:
         raise _too_long(spec)
-    if spec.isolation == types.ISOLATION_MODE_WORKTREE or spec.merge:
-        raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet isolate a task in its own worktree.")
-    if spec.audit == types.AUDIT_MODE_ON:
-        raise Refusal(Reason.UNSUPPORTED, "this coordinator cannot yet audit what tasks change.")
+    if spec.isolation or spec.merge:
+        _check_isolation(spec)
+
+
+def _check_isolation(spec: types.TaskSpec) -> None:
+    is_isolated = spec.isolation == types.ISOLATION_MODE_WORKTREE
+    if spec.merge and not is_isolated:
+        raise invalid("merge is for tasks with a worktree of their own. Isolate it, or leave merge out.")
+    if is_isolated and spec.WhichOneof("work") == "external":
+        raise invalid(
+            "a program of yours runs it: a worktree of its own is only made for commands and handlers."
+        )
 
 
 def _check_directory(directory: types.WorkingDirectory) -> None:
@@ -179,7 +187,21 @@ def _traits_of(spec: types.TaskSpec, kind: TaskKind, target: str) -> Traits:
         retry.max_retries,
         retry.backoff_ms,
         retry.backoff_max_ms,
+        _place_of(spec),
+        _is_audited(spec),
     )
+
+
+def _place_of(spec: types.TaskSpec) -> str:
+    if spec.isolation == types.ISOLATION_MODE_WORKTREE:
+        return ISOLATED
+    return spec.directory.worktree if spec.HasField("directory") else ""
+
+
+def _is_audited(spec: types.TaskSpec) -> bool:
+    if spec.audit in (types.AUDIT_MODE_ON, types.AUDIT_MODE_OFF):
+        return spec.audit == types.AUDIT_MODE_ON
+    return any(not one.path.startswith(RESOURCE_PREFIX) for one in spec.files) if spec.files else False
 
 
 @lru_cache(maxsize=4096)
@@ -193,6 +215,8 @@ def _checked_traits(
     max_retries: int,
     backoff_ms: int,
     backoff_max_ms: int,
+    place: str,
+    is_audited: bool,
 ) -> Traits:
     """Shared by all tasks alike, and checked once for them."""
     return Traits(
@@ -205,6 +229,8 @@ def _checked_traits(
         check_range(max_retries, 0, MAX_RETRIES, "number of retries"),
         check_range(backoff_ms, 0, MAX_MS, "backoff in milliseconds") or 1000,
         check_range(backoff_max_ms, 0, MAX_MS, "longest backoff in milliseconds") or 60_000,
+        place,
+        is_audited,
     )
 
 

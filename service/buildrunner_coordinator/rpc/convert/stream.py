@@ -6,10 +6,13 @@ Reads only the fields that are needed. An assignment's spec is written as it was
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 
 from buildrunner_coordinator.domain.commands import (
     AppendOutput,
+    Audit,
     Chunk,
     Finished,
     Heartbeat,
@@ -19,14 +22,18 @@ from buildrunner_coordinator.domain.commands import (
     Started,
 )
 from buildrunner_coordinator.domain.model import Outcome
+from buildrunner_coordinator.domain.paths import normalise
+from buildrunner_coordinator.domain.refusals import Refusal
 from buildrunner_coordinator.domain.replies import Acknowledge, Assign, Drain, OutputAck, Revoke, Send, Stop
 from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, cut, framed, one_line, varint
-from buildrunner_coordinator.rpc.convert.enums import DISPOSITION, OUTCOME
+from buildrunner_coordinator.rpc.convert.enums import DISPOSITION, MERGE, OUTCOME
 from buildrunner_coordinator.rpc.convert.workers import MAX_CREDIT, held_attempts
 from buildrunner_parallel.v1 import log_service_pb2 as log_pb
 from buildrunner_parallel.v1 import types_pb2 as types
 from buildrunner_parallel.v1 import worker_service_pb2 as pb
 
+MAX_MODIFIED_FILES = 10_000
+MAX_PATCH_BYTES = 1 << 20
 _HEADROOM_BYTES = 64 << 10
 
 # ------------------------------------------------------------------ from the worker
@@ -84,7 +91,30 @@ def finished_command(worker_id: str, report: pb.TaskReport) -> Finished:
         report.output_bytes,
         report.output_dropped_bytes,
         report.worker_fault,
-        tuple(report.modified_files) if report.modified_files else (),
+        modified_files(report.modified_files) if report.modified_files else (),
+        audit_of(report.audit) if report.HasField("audit") else None,
+    )
+
+
+def modified_files(paths: Iterable[str]) -> tuple[str, ...]:
+    """In order, without repeats; what is no path below the root is passed over."""
+    found: dict[str, None] = {}
+    for path in islice(paths, MAX_MODIFIED_FILES):
+        with suppress(Refusal):
+            found[normalise(path)] = None
+    return tuple(found)
+
+
+def audit_of(message: pb.AuditReport) -> Audit:
+    patch = message.patch[:MAX_PATCH_BYTES]
+    return Audit(
+        max(message.more_files, 0),
+        patch,
+        max(message.patch_dropped_bytes, 0) + len(message.patch) - len(patch),
+        one_line(message.failure, MAX_TEXT_BYTES),
+        one_line(message.branch, MAX_TEXT_BYTES),
+        one_line(message.commit, MAX_TEXT_BYTES),
+        MERGE.domain(message.merge),
     )
 
 

@@ -138,4 +138,9 @@ def attempt_message(row: AttemptRow) -> types.Attempt:
         assigned_revision=row.assigned_revision,
         started_revision=row.started_revision,
         ended_revision=row.ended_revision,
+        branch=row.branch,
+        commit=row.commit_id,
+        merged=bool(row.merged),
+        patch_bytes=row.patch_bytes,
+        patch_dropped_bytes=row.patch_dropped_bytes,
     )
