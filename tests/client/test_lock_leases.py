@@ -53,7 +53,7 @@ def test_it_counts_from_when_the_renewal_was_sent(state, clock):
 
 
 def test_what_was_waited_for_is_dated_by_a_first_renewal(clock):
-    """How long it stood in the queue is no measure: the coordinator's clock may have jumped over a restart."""
+    """How long it stood in the queue is no measure: core time may have jumped over a restart."""
     clock.now_s = 1600.0
     waited = LeaseState(Grant("ab12", 7, lease_ms=30_000, waited_ms=3_600_000), 1000.0, clock)
     assert not waited.is_dated
