@@ -18,6 +18,8 @@ from . import (
     coordinator,
     explain,
     joblog,
+    lock,
+    locks,
     logs,
     preview,
     retry,
@@ -29,6 +31,7 @@ from . import (
     story,
     submit,
     tasks,
+    unlock,
     waiting,
     watch,
     workers,
@@ -97,7 +100,7 @@ def options(
 
 _NOUNS = (
     start, sessions, tasks, show, logs, explain, retry, story, joblog, waiting, watch, submit, preview,
-    schema, cleanup, workers, scale, coordinator,
+    lock, unlock, locks, schema, cleanup, workers, scale, coordinator,
 )  # fmt: skip
 
 for _noun in _NOUNS:

@@ -21,6 +21,7 @@ from buildrunner_parallel.text import one_line, output_line
 
 from . import exit_codes
 from .invocation import Invocation, Settings
+from .lock_phrases import conflict_lines
 from .render import complain, complain_lines
 
 LOG_LINES = 10
@@ -110,7 +111,7 @@ def guarded(invocation: Invocation, call: Callable[[], None]) -> None:
         raise typer.Exit(exit_codes.DONE) from None
     except Exception as error:
         # The last barrier before the user; `_explain` re-raises what it does not know when asked to debug.
-        raise typer.Exit(_explain(error)) from None
+        raise typer.Exit(_explain(invocation, error)) from None
 
 
 def _silence_stdout() -> None:
@@ -118,14 +119,14 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain(error: Exception) -> int:
+def _explain(run: Invocation, error: Exception) -> int:
     """Says what went wrong and returns the exit code. Exits and usage errors pass through."""
     if _is_typer_own(error):
         raise error
     from buildrunner_parallel.errors import BuildRunnerError
 
     if isinstance(error, BuildRunnerError):
-        return _explain_ours(error)
+        return _explain_ours(run, error)
     if type(error).__name__ == "PlanError":
         complain_lines(error.lines)  # type: ignore[attr-defined]
         return exit_codes.REFUSED
@@ -149,8 +150,13 @@ def _is_from_log(message: str, log_tail: str) -> bool:
     return bool(reason) and reason in log_tail
 
 
-def _explain_ours(error: Any) -> int:
-    from buildrunner_parallel.errors import AmbiguousIdError, CoordinatorStartError, NoStateError
+def _explain_ours(run: Invocation, error: Any) -> int:
+    from buildrunner_parallel.errors import (
+        AmbiguousIdError,
+        CoordinatorStartError,
+        LockConflictError,
+        NoStateError,
+    )
 
     if isinstance(error, NoStateError):
         complain("There are no sessions here: nothing was started in this workspace yet.")
@@ -158,6 +164,8 @@ def _explain_ours(error: Any) -> int:
     complain(one_line(error.message))
     if isinstance(error, AmbiguousIdError) and not all(id_ in error.message for id_ in error.candidates):
         complain("It could be: " + ", ".join(error.candidates))
+    if isinstance(error, LockConflictError):
+        complain_lines(conflict_lines(run, error.conflicts))
     if isinstance(error, CoordinatorStartError) and not _is_from_log(error.message, error.log_tail):
         complain_lines([f"  {line}" for line in error.log_tail.splitlines()[-LOG_LINES:]], output_line)
     return int(error.exit_code)
