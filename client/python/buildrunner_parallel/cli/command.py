@@ -165,7 +165,7 @@ def _explain_ours(run: Invocation, error: Any) -> int:
     if isinstance(error, AmbiguousIdError) and not all(id_ in error.message for id_ in error.candidates):
         complain("It could be: " + ", ".join(error.candidates))
     if isinstance(error, LockConflictError):
-        complain_lines(conflict_lines(run, error.conflicts))
+        complain_lines(conflict_lines(run, error))
     if isinstance(error, CoordinatorStartError) and not _is_from_log(error.message, error.log_tail):
         complain_lines([f"  {line}" for line in error.log_tail.splitlines()[-LOG_LINES:]], output_line)
     return int(error.exit_code)

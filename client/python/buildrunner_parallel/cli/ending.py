@@ -8,6 +8,7 @@ from buildrunner_parallel.durations import format_duration
 
 from .failures import last_lines
 from .invocation import Invocation
+from .lock_phrases import waits_phrase
 from .phrases import STYLES, remark, task_state
 from .render import Cell
 
@@ -35,6 +36,7 @@ def show_end(run: Invocation, client: Client, summary: EndSummary) -> None:
         _show_output(run, client, task)
     run.out.sentence(summary.headline, STYLES.get(summary.session.status.value, ""))
     run.out.sentence(summary.times)
+    _tell_waits(run, client, summary)
     _show_next(run, summary)
 
 
@@ -50,6 +52,15 @@ def _show_output(run: Invocation, client: Client, task: TaskSummary) -> None:
     for line in last_lines(client, task, OUTPUT_LINES) or ["(it wrote nothing)"]:
         run.out.line(f"  {line}")
     run.out.line()
+
+
+def _tell_waits(run: Invocation, client: Client, summary: EndSummary) -> None:
+    """How long its tasks stood in the queue for paths, if they did."""
+    session_id = summary.session.session_id
+    report = client.lock_statistics(session=session_id, limit=1)
+    if report.total.waits:
+        run.out.sentence(waits_phrase(report.total))
+        run.out.hint(f"Which paths: {run.command_line('locks', '--stats', '--session', session_id)}")
 
 
 def _show_next(run: Invocation, summary: EndSummary) -> None:

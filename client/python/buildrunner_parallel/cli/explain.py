@@ -11,7 +11,7 @@ import typer
 
 from . import phrases
 from .command import command
-from .explaining import EXPLAINED_TASKS, Link, Reason, chain, link_sentences, reasons
+from .explaining import EXPLAINED_TASKS, Link, Reason, chain, hand_waits, link_sentences, reasons
 from .invocation import Invocation
 from .options import OptionalTask, SessionArgument, limit_option
 from .phrases import number_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import Session, Task, TaskExplanation, TaskSummary
+    from buildrunner_parallel.records import Session, Task, TaskExplanation, TaskSummary, Wait
 
     from .render import Cell
 
@@ -51,8 +51,9 @@ def explain(
 def _explain_session(run: Invocation, client: Client, session: Session, limit: int) -> None:
     explained = [] if session.is_over else client.explain_tasks(session.session_id, limit=EXPLAINED_TASKS)
     found = reasons(explained)
+    by_hand = () if session.is_over else hand_waits(client.list_locks(session=session.session_id))
     if run.settings.as_json:
-        return _session_document(run, session, explained, found)
+        return _session_document(run, session, explained, found, by_hand)
     if run.settings.quiet:
         return _write_ids(run, explained)
     run.out.sentence(_headline(session))
@@ -60,7 +61,9 @@ def _explain_session(run: Invocation, client: Client, session: Session, limit: i
         return _tell_over(run, session)
     if found:
         run.out.table((">tasks", "~why", "?~such as"), [_row(reason) for reason in found[:limit]])
-    _tell_more(run, session, explained, found[limit:])
+    for wait in by_hand[:limit]:
+        run.out.sentence(f"By hand it {wait.message}")
+    _tell_more(run, session, explained, found[limit:], by_hand)
     return run.out.hint(f"One of them in full: {run.command_line('explain', session.session_id)} TASK")
 
 
@@ -94,8 +97,9 @@ def _row(reason: Reason) -> tuple[Cell, ...]:
 
 
 def _tell_more(
-    run: Invocation, session: Session, explained: Sequence[TaskExplanation], hidden: Sequence[Reason]
-) -> None:
+    run: Invocation, session: Session, explained: Sequence[TaskExplanation], hidden: Sequence[Reason],
+    by_hand: Sequence[Wait],
+) -> None:  # fmt: skip
     """What the table leaves out, and what is not waiting at all."""
     if hidden:
         tasks = sum(len(reason.task_ids) for reason in hidden)
@@ -112,6 +116,8 @@ def _tell_more(
     left = tally.total - tally.done - len(explained)
     if left > 0 and len(explained) >= EXPLAINED_TASKS:
         run.out.line(f"{left} more tasks that are not over were not looked at")
+    elif by_hand:
+        return
     elif not tally.total - tally.done:
         run.out.line("Nothing waits: no task is left" + (", more may come" if session.open else ""))
     elif not ready and not any(one.waits for one in explained):
@@ -119,8 +125,9 @@ def _tell_more(
 
 
 def _session_document(
-    run: Invocation, session: Session, explained: Sequence[TaskExplanation], found: Sequence[Reason]
-) -> None:
+    run: Invocation, session: Session, explained: Sequence[TaskExplanation], found: Sequence[Reason],
+    by_hand: Sequence[Wait],
+) -> None:  # fmt: skip
     from buildrunner_parallel.records import record_to_json
 
     told = [
@@ -132,7 +139,12 @@ def _session_document(
         }
         for one in found
     ]
-    run.out.document(session=record_to_json(session), reasons=told, explained_tasks=len(explained))
+    run.out.document(
+        session=record_to_json(session),
+        reasons=told,
+        explained_tasks=len(explained),
+        by_hand=[record_to_json(wait) for wait in by_hand],
+    )
 
 
 # ---------------------------------------------------------------- one task
@@ -159,6 +171,8 @@ def _link_lines(link: Link, session: Session) -> list[str]:
     if not link.depth:
         return [f"- {sentence}" for sentence in told]
     name = link.task_id if link.session_id == session.session_id else f"{link.session_id}/{link.task_id}"
+    if not link.task_id:
+        name = f"session {link.session_id}, by hand"
     return [f"{'  ' * link.depth}{name}: {sentence}" for sentence in told]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .lock_phrases import is_by_hand, waiter_phrase
 from .phrases import wait_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import LockHolder, TaskExplanation, Wait
+    from buildrunner_parallel.records import LockHolder, LockListing, TaskExplanation, Wait
 
 # Of a session; what comes after these would wait for the same, and nobody reads on.
 EXPLAINED_TASKS = 10_000
@@ -20,6 +21,9 @@ SHOWN_NAMES = 3
 MOST_LINKS = 20
 MOST_DEPTH = 8
 _TIMED = ("backoff", "lock_delay")
+# Where the coordinator goes on with what the first of the holders waits for.
+_CHAIN = "; that waits for "
+_AT_WORK = ("running", "cancelling")
 
 
 @dataclass
@@ -46,7 +50,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Link:
-    """A task that something waits for, and what it waits for itself; `depth` 0 is the task asked about."""
+    """A task that something waits for, and what it waits for itself; `depth` 0 is the task asked about.
+
+    Without a `task_id` it is what somebody holds by hand in the session's name.
+    """
 
     session_id: str
     task_id: str
@@ -89,14 +96,17 @@ def _holder_name(holder: LockHolder) -> str:
 
 
 def link_sentences(link: Link) -> list[str]:
-    """What keeps the task of a link; needs by name alone, since what they wait for stands below them."""
-    told = [
-        _needs(wait)
-        if wait.kind.value == "needs" and wait.names and link.depth < MOST_DEPTH
-        else wait_phrase(wait)
-        for wait in link.waits
-    ]
-    return told or ([f"is {link.status}"] if link.depth else [])
+    """What keeps the task of a link; what stands below it, in links of its own, is left out: why its needs
+    do not run, and whom its holders wait for."""
+    told = [_sentence(wait) if link.depth < MOST_DEPTH else wait_phrase(wait) for wait in link.waits]
+    return told or ([f"is {link.status}"] if link.depth and link.task_id else [])
+
+
+def _sentence(wait: Wait) -> str:
+    if wait.kind.value == "needs" and wait.names:
+        return _needs(wait)
+    told = wait_phrase(wait)
+    return told.partition(_CHAIN)[0] if wait.kind.value == "locks" else told
 
 
 def _needs(wait: Wait) -> str:
@@ -105,7 +115,7 @@ def _needs(wait: Wait) -> str:
 
 
 def chain(client: Client, session_id: str, task_id: str) -> list[Link]:
-    """The task, and the tasks that it waits for, each with its own reasons: needs and holders of locks.
+    """The task, and whom it waits for, each with its own reasons: needs, and holders of locks to the end.
 
     Bounded, so that a wide graph stays readable. Raises NotFoundError for the task itself.
     """
@@ -114,24 +124,60 @@ def chain(client: Client, session_id: str, task_id: str) -> list[Link]:
     return walk.links
 
 
+def hand_waits(listing: LockListing, task_id: str = "") -> tuple[Wait, ...]:
+    """What a session waits for by hand, or what that task of it asked for while it ran; of one session's
+    listing."""
+    from buildrunner_parallel.enums import WaitKind
+    from buildrunner_parallel.records import Wait
+
+    return tuple(
+        Wait(
+            WaitKind.LOCKS,
+            waiter_phrase(one),
+            tuple(request.path for request in one.paths),
+            tuple(conflict.holder for conflict in one.conflicts),
+        )
+        for one in listing.waiters
+        if is_by_hand(one) and one.waiter.task_id == task_id
+    )
+
+
 class _Walk:
-    """Follows reasons from task to task; each task once."""
+    """Follows reasons from one to the next; each task and each session's own holdings once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._seen: set[tuple[str, str]] = set()
+        self._listings: dict[str, LockListing] = {}
         self.links: list[Link] = []
 
     def visit(self, session_id: str, task_id: str, depth: int) -> None:
         self._seen.add((session_id, task_id))
-        one = self._explained(session_id, task_id, depth)
-        if one is None:
+        link = self._link(session_id, task_id, depth)
+        if link is None:
             return
-        self.links.append(Link(session_id, task_id, one.status.value, depth, one.waits))
-        for wait in one.waits if depth < MOST_DEPTH else ():
+        self.links.append(link)
+        for wait in link.waits if depth < MOST_DEPTH else ():
             for place in _followed(session_id, wait):
                 if place not in self._seen and len(self.links) < MOST_LINKS:
                     self.visit(*place, depth + 1)
+
+    def _link(self, session_id: str, task_id: str, depth: int) -> Link | None:
+        """None for one that has ended since, and for holders by hand that wait for nothing."""
+        if not task_id:
+            waits = hand_waits(self._listing(session_id))
+            return Link(session_id, "", "", depth, waits) if waits else None
+        one = self._explained(session_id, task_id, depth)
+        if one is None:
+            return None
+        status = one.status.value
+        asked = hand_waits(self._listing(session_id), task_id) if status in _AT_WORK else ()
+        return Link(session_id, task_id, status, depth, (*one.waits, *asked))
+
+    def _listing(self, session_id: str) -> LockListing:
+        if session_id not in self._listings:
+            self._listings[session_id] = self._client.list_locks(session=session_id)
+        return self._listings[session_id]
 
     def _explained(self, session_id: str, task_id: str, depth: int) -> TaskExplanation | None:
         from buildrunner_parallel.errors import NotFoundError
@@ -147,8 +193,8 @@ class _Walk:
 
 
 def _followed(session_id: str, wait: Wait) -> Iterator[tuple[str, str]]:
-    """Session and task of those that `wait` is for."""
+    """Session and task of those that `wait` is for; no task for what is held by hand."""
     if wait.kind.value == "needs":
         yield from ((session_id, name) for name in wait.names)
     elif wait.kind.value == "locks":
-        yield from ((holder.session_id, holder.task_id) for holder in wait.holders if holder.task_id)
+        yield from ((holder.session_id, holder.task_id) for holder in wait.holders)

@@ -1,5 +1,5 @@
-"""The process between `br parallel lock ... -- CMD` and CMD: it ends CMD, and all that CMD started, as soon as
-nobody renews the lock any more.
+"""The process between `br parallel lock ... -- CMD` and CMD: it ends CMD, and all that CMD started, as soon
+as nobody renews the lock any more.
 
 The kernel tells it of its starter's death, however that came (PR_SET_PDEATHSIG). Single-threaded and standard
 library only, so that it may fork; it knows neither gRPC nor locks. It stays in the process group of both, so
@@ -52,7 +52,7 @@ def exit_code(return_code: int) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs CMD to its end; its exit code."""
-    starter, grace_s, command = int(arguments[0]), float(arguments[1]), arguments[2:]
+    starter, grace_s, command = int(arguments[0]), float(arguments[1]), list(arguments[2:])
     usual = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGCHLD, END))
     _prctl(_SET_CHILD_SUBREAPER, 1)
     _prctl(_SET_DEATH_SIGNAL, END)
@@ -70,7 +70,7 @@ def _prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
-def _become(command: Sequence[str], usual: Iterable[int], parent: int) -> NoReturn:
+def _become(command: list[str], usual: Iterable[int], parent: int) -> NoReturn:
     """In the child: never returns. Killed with its parent, should that be killed."""
     code = NOT_RUNNABLE
     try:
@@ -83,7 +83,7 @@ def _become(command: Sequence[str], usual: Iterable[int], parent: int) -> NoRetu
             os.execvp(command[0], command)
     except OSError as error:
         code = NOT_THERE if isinstance(error, (FileNotFoundError, NotADirectoryError)) else NOT_RUNNABLE
-        message = f"Cannot run {ascii(command[0])}: {error.strerror}\n"
+        message = f"Cannot run {command[0]!a}: {error.strerror}\n"
         with contextlib.suppress(OSError):
             os.write(2, message.encode())
     finally:

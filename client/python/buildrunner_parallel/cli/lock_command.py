@@ -1,4 +1,5 @@
-"""A command that runs while paths are held: `lock ... -- CMD`. It ends when the lock does, and the lock with it."""
+"""A command that runs while paths are held, `lock ... -- CMD`: it ends when the lock does, and the lock with
+it."""
 
 from __future__ import annotations
 

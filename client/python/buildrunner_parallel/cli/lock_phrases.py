@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from buildrunner_parallel.durations import format_duration
 
+from .phrases import number_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
-    from buildrunner_parallel.records import LockConflict, LockHolder, LockWaiter, PathLock
+    from buildrunner_parallel.errors import LockConflictError
+    from buildrunner_parallel.records import LockConflict, LockHolder, LockWaiter, LockWaitFigures, PathLock
     from buildrunner_parallel.specs import PathRequest
 
     from .invocation import Invocation
@@ -80,22 +82,26 @@ def conflict_phrase(one: LockConflict) -> str:
     return told
 
 
-def conflict_lines(run: Invocation, conflicts: Iterable[LockConflict]) -> list[str]:
-    """One line each: path asked for, who is in the way, what to do."""
+def conflict_lines(run: Invocation, error: LockConflictError) -> list[str]:
+    """One line for each clash: path asked for, who is in the way, what to do."""
+    is_circle = error.reason == "DEADLOCK"
     return [
-        f"  {one.asked_path or WHOLE} ({one.asked_mode.value}): {conflict_phrase(one)}; {_way_out(run, one)}"
-        for one in conflicts
+        f"  {one.asked_path or WHOLE} ({one.asked_mode.value}): {conflict_phrase(one)}; "
+        + _way_out(run, one, is_circle)
+        for one in error.conflicts
     ]
 
 
-def _way_out(run: Invocation, one: LockConflict) -> str:
+def _way_out(run: Invocation, one: LockConflict, is_circle: bool) -> str:
+    if is_circle and not one.lock_id:
+        return "nobody in a circle goes on before one of them gives up"
     if one.queue_position or not one.lock_id:
-        return "add --wait to queue up behind it"
+        return "wait behind it with --wait"
     if one.silent_ms >= _FORGOTTEN_MS:
         held = path_text(one.held_path, one.held_kind.value)
         return f"if nobody needs it: {run.command_line('unlock', one.holder.session_id, held)}"
-    force = run.command_line("unlock", "--force", one.lock_id)
-    return f"add --wait, or take it away: {force} --reason TEXT"
+    force = f"take it away: {run.command_line('unlock', '--force', one.lock_id)} --reason TEXT"
+    return f"release it first, or {force}" if is_circle else f"wait for it with --wait, or {force}"
 
 
 def ends_phrase(lock: PathLock, now: datetime) -> str:
@@ -119,6 +125,28 @@ def obstacles_phrase(waiter: LockWaiter, shown: int | None = None) -> str:
     if hidden:
         told += f" and {hidden} more"
     return told or ("a free worker" if waiter.waiter.task_id else "nothing: it is about to get them")
+
+
+def waiter_phrase(waiter: LockWaiter) -> str:
+    """Such as `has waited 12s for lib/x, 2nd in the queue: lib/ held by ...`."""
+    paths = ", ".join(map(request_path, waiter.paths))
+    place = f"{ordinal(waiter.position)} in the queue"
+    return f"has waited {milliseconds(waiter.waited_ms)} for {paths}, {place}: {obstacles_phrase(waiter)}"
+
+
+def waits_phrase(total: LockWaitFigures, within: str = "") -> str:
+    """Waits that are over, in a sentence."""
+    gave_up = f", {total.given_up} of them in vain" if total.given_up else ""
+    return (
+        f"{number_of(total.waits, 'wait')} for paths{within}{gave_up}: half within "
+        f"{milliseconds(total.wait_p50_ms)}, 95 of 100 within {milliseconds(total.wait_p95_ms)}, the longest "
+        f"{milliseconds(total.wait_max_ms)}"
+    )
+
+
+def is_by_hand(waiter: LockWaiter) -> bool:
+    """It asked with `lock` or as a program, and is no task that waits for what it declared."""
+    return bool(waiter.waiter.grant_id)
 
 
 def _obstacle(one: LockConflict) -> str:

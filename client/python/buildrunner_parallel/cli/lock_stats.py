@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from buildrunner_parallel.durations import format_duration
 
-from .lock_phrases import WHOLE, milliseconds, short_holder
-from .phrases import clock, number_of
+from .lock_phrases import WHOLE, milliseconds, short_holder, waits_phrase
+from .phrases import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ _FIGURES = (">waits", "?5>given up", ">p50", ">p95", "?2>longest", "?3>in all")
 def show_statistics(
     run: Invocation, client: Client | None, session_id: str, since_s: float | None, limit: int
 ) -> None:
-    """Of one session, or with an empty `session_id` of all; of the last `since_s` seconds, or all there is."""
+    """Of one session, or with an empty `session_id` of all; of the last `since_s` seconds, or of all time."""
     from buildrunner_parallel.records import LockReport, record_to_json
 
     report = LockReport()
@@ -53,11 +53,7 @@ def _headline(report: LockReport, since_s: float | None) -> str:
     within = "" if since_s is None else f" in the last {format_duration(since_s)}"
     if not total.waits:
         return f"Nobody had to wait for a path{within}"
-    gave_up = f", {total.given_up} given up" if total.given_up else ""
-    return (
-        f"{number_of(total.waits, 'wait')}{within}{gave_up}: half within {milliseconds(total.wait_p50_ms)}, "
-        f"95 of 100 within {milliseconds(total.wait_p95_ms)}, the longest {milliseconds(total.wait_max_ms)}"
-    )
+    return waits_phrase(total, within)
 
 
 def _figures(figures: LockWaitFigures) -> tuple[Cell, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from buildrunner_parallel.durations import format_duration
 from buildrunner_parallel.text import sanitize
 
-from .lock_phrases import obstacles_phrase, ordinal
+from .lock_phrases import is_by_hand, obstacles_phrase, ordinal
 
 if TYPE_CHECKING:
     from buildrunner_parallel.client import Client
@@ -71,7 +71,7 @@ def _show(client: Client, session_id: str, over: threading.Event) -> None:
 
 def waiting_phrase(waiters: Sequence[LockWaiter], waited_s: float) -> str:
     """Of a session's waiters by hand the one that came when we did; empty when there is none (any more)."""
-    by_hand = [one for one in waiters if one.waiter.grant_id]
+    by_hand = [one for one in waiters if is_by_hand(one)]
     if not by_hand:
         return ""
     mine = min(by_hand, key=lambda one: abs(one.waited_ms / 1000 - waited_s))

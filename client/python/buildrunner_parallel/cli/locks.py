@@ -36,11 +36,9 @@ def locks(
     ] = "",
     session: Annotated[str, typer.Option("--session", metavar="ID", help="Only of this session.")] = "",
     waiting: Annotated[bool, typer.Option("--waiting", help="Only who waits.")] = False,
-    stats: Annotated[bool, typer.Option("--stats", help="Which paths were waited for, and how long.")] = False,
+    stats: Annotated[bool, typer.Option("--stats", help="How long which paths were waited for.")] = False,
     since: Annotated[float | None, duration_option("--since", "With --stats: only the last so long.")] = None,
-    limit: Annotated[
-        int, limit_option("With --stats: at most so many paths and sessions.")
-    ] = 20,
+    limit: Annotated[int, limit_option("With --stats: at most so many paths and sessions.")] = 20,
 ) -> None:
     """Show which paths are held by whom, and who waits for which."""
     if since is not None and not stats:
@@ -98,7 +96,8 @@ def _show_held(run: Invocation, held: tuple[PathLock, ...]) -> None:
         return run.out.line("No path is held")
     now = phrases.utc_now()
     columns = (
-        "~path", "?1mode", "?5kind", "~holder", "?6host", "?4worker", "?2since", "?4>fence", "?3ends", "?3lock",
+        "~path", "?1mode", "?5kind", "~holder", "?6host", "?4worker", "?2since", "?4>fence", "?3ends",
+        "?3lock",
     )  # fmt: skip
     run.out.table(columns, [_held_row(one, now, whole_id=not run.out.is_terminal) for one in held])
     return run.out.hint(f"Take one away: {run.command_line('unlock', '--force')} LOCK --reason TEXT")

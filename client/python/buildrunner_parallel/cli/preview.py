@@ -140,5 +140,7 @@ def _reason_row(reason: Reason) -> tuple[Cell, ...]:
 
 
 def _holder(holder: LockHolder) -> str:
-    """As other commands take it: session and task."""
-    return f"{holder.session_id}/{holder.task_id}" if holder.task_id else holder.session_id
+    """As other commands take it: session and task, or the session that holds it by hand."""
+    if holder.task_id:
+        return f"{holder.session_id}/{holder.task_id}"
+    return f"{holder.session_id} (by hand)" if holder.grant_id else holder.session_id

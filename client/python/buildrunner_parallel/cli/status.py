@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from buildrunner_parallel.durations import format_duration
 
 from .invocation import Invocation
+from .lock_phrases import is_by_hand, lock_path, waiter_phrase
 from .phrases import age, clock, counts, progress, session_status, span, status_cell, utc_now, wait_phrase
 from .render import Cell
 
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import PathLock, Session, TaskSummary, Wait, Worker
+    from buildrunner_parallel.records import (
+        LockListing,
+        LockWaiter,
+        PathLock,
+        Session,
+        TaskSummary,
+        Wait,
+        Worker,
+    )
 
 SHOWN_FAILURES = 10
 SHOWN_WAITS = 50
@@ -96,20 +105,21 @@ def _rate(session: Session) -> float:
 
 
 def _show_surroundings(run: Invocation, client: Client, session: Session) -> None:
-    workers, locks, waiting = _surroundings(client, session)
+    workers, listing, waiting = _surroundings(client, session)
     now = utc_now()
     if workers:
         rows = [_worker_row(worker) for worker in workers]
         run.out.line()
         run.out.table(("worker", "status", "?host", "~runs"), rows)
-    if locks:
+    if listing.locks:
         run.out.line()
         columns = ("~locked file", "?1mode", "~holder", "?3>fence", "?2since")
-        run.out.table(columns, [_lock_row(lock, now) for lock in locks])
-    if waiting:
-        rows_of_waits = [(task.task_id, wait_phrase(task.wait)) for task in waiting if task.wait]
+        run.out.table(columns, [_lock_row(lock, now) for lock in listing.locks])
+    waits = [(task.task_id, wait_phrase(task.wait)) for task in waiting if task.wait]
+    waits += [(_by_hand(one), waiter_phrase(one)) for one in listing.waiters if is_by_hand(one)]
+    if waits:
         run.out.line()
-        run.out.table(("task", "~waits for"), rows_of_waits)
+        run.out.table(("task", "~waits for"), waits)
     if session.modified_files:
         run.out.line()
         run.out.table(("~modified file",), [(path,) for path in session.modified_files])
@@ -121,12 +131,17 @@ def _worker_row(worker: Worker) -> tuple[Cell, ...]:
 
 
 def _lock_row(lock: PathLock, now: datetime) -> tuple[Cell, ...]:
-    holder = lock.holder.task_id or "the session"
-    return (lock.path, lock.mode.value, holder, str(lock.fence), age(lock.acquired_at, now))
+    holder = lock.holder.task_id or ("the session" if lock.lease_ends_at is None else "a lease of it")
+    return (lock_path(lock), lock.mode.value, holder, str(lock.fence), age(lock.acquired_at, now))
 
 
-def _surroundings(client: Client, session: Session) -> tuple[list[Worker], list[PathLock], list[TaskSummary]]:
-    """Its workers, the locks that it or its tasks hold, and its tasks that wait."""
+def _by_hand(waiter: LockWaiter) -> str:
+    """A task that asked while it ran; else `lock`, or a program, in the session's name."""
+    return waiter.waiter.task_id or "by hand"
+
+
+def _surroundings(client: Client, session: Session) -> tuple[list[Worker], LockListing, list[TaskSummary]]:
+    """Its workers, the locks that it or its tasks hold or wait for, and its tasks that wait."""
     from buildrunner_parallel.records import TaskStatus
 
     workers = [worker for worker in client.list_workers() if _serves(worker, session)]
@@ -137,7 +152,7 @@ def _surroundings(client: Client, session: Session) -> tuple[list[Worker], list[
         for task in client.list_tasks(session.session_id, statuses=unstarted, limit=SHOWN_WAITS)
         if task.wait or task.task_id in reasons
     ]
-    return workers, _locks(client, session), waiting
+    return workers, client.list_locks(session=session.session_id), waiting
 
 
 def _reasons(client: Client, session: Session) -> dict[str, Wait]:
@@ -154,28 +169,13 @@ def _serves(worker: Worker, session: Session) -> bool:
     )
 
 
-def _locks(client: Client, session: Session) -> list[PathLock]:
-    """From the snapshot that every watch begins with: locks have no call of their own in the SDK."""
-    from buildrunner_parallel.records import EntityKind, PathLock
-
-    locks: list[PathLock] = []
-    watcher = client.watch(session_ids=(session.session_id,), kinds=(EntityKind.LOCK,))
-    try:
-        for event in watcher:
-            locks += [change for change in event.changes if isinstance(change, PathLock)]
-            if event.complete:
-                break
-    finally:
-        watcher.close()
-    return [lock for lock in locks if lock.holder.session_id == session.session_id]
-
-
 def _verbose_document(client: Client, session: Session) -> dict[str, object]:
     from buildrunner_parallel.records import record_to_json
 
-    workers, locks, waiting = _surroundings(client, session)
+    workers, listing, waiting = _surroundings(client, session)
     return {
         "workers": [record_to_json(worker) for worker in workers],
-        "locks": [record_to_json(lock) for lock in locks],
+        "locks": [record_to_json(lock) for lock in listing.locks],
+        "lock_waiters": [record_to_json(waiter) for waiter in listing.waiters],
         "waiting_tasks": [record_to_json(task) for task in waiting],
     }

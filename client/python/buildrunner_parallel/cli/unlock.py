@@ -75,9 +75,7 @@ def _give_back(
     run: Invocation, client: Client, session_id: str, paths: Sequence[str], grant_id: str, fence: int
 ) -> None:
     session = client.get_session(session_id) if session_id else None
-    freed = client.release_locks(
-        session.session_id if session else "", paths, grant_id=grant_id, fence=fence
-    )
+    freed = client.release_locks(session.session_id if session else "", paths, grant_id=grant_id, fence=fence)
     who = f"grant {grant_id}" if session is None else session_phrase(session.session_id, session.name)
     if not freed and not run.settings.as_json:
         return run.out.line(f"Nothing to do: {who} holds no path itself")
