@@ -136,3 +136,41 @@ def test_tasks_that_were_read_apart_are_no_news_but_count(make):
 def test_wall_time_ends_with_the_session(make):
     assert wall_time_s(make.session(), make.now) == 60
     assert wall_time_s(make.session(ended_at=make.at(-20)), make.now) == 40
+
+
+def waiting_for(make, name, paths, *holders):
+    return make.task(name, wait=Wait(WaitKind.LOCKS, names=paths, holders=holders))
+
+
+def test_what_is_waited_for_has_its_queue_in_order_and_the_holders_of_that_path_alone(make):
+    one, two, third = (LockHolder("s", "S", task_id=name) for name in ("one", "two", "third"))
+    model = Model()
+    model.fold(
+        make.snapshot(
+            make.session(),
+            waiting_for(make, "a", ("lib/",), two),
+            waiting_for(make, "b", ("src/", "lib/"), one, two),
+            waiting_for(make, "c", ("src/", "lib/", "docs/"), one, two, third),
+            PathLock("l1", path="src/", holder=one, acquired_at=make.at(-5)),
+            PathLock("l2", path="lib/", holder=two, acquired_at=make.at(-9)),
+            PathLock("l3", path="lib/", holder=LockHolder("s", "S", task_id="reads too")),
+        )
+    )
+    found = model.contended()
+    assert [(one.path, [task.task_id for task in one.waiters]) for one in found] == [
+        ("lib/", ["a", "b", "c"]),
+        ("src/", ["b", "c"]),
+        ("docs/", ["c"]),
+    ]
+    assert [(one.holders, one.since) for one in found[:2]] == [
+        ((two,), make.at(-9)),
+        ((one,), make.at(-5)),
+    ]
+    # Of a lock that the feed does not tell of nobody can say whose it is among several.
+    assert (found[2].holders, found[2].since) == ((one, two, third), None)
+
+
+def test_nothing_is_contended_where_nobody_waits(make):
+    model = Model()
+    model.fold(make.snapshot(make.session(), PathLock("l1", path="src/")))
+    assert model.contended() == []

@@ -10,7 +10,7 @@ from rich.console import Console
 from buildrunner_parallel.dashboard.fold import Model
 from buildrunner_parallel.dashboard.lines import change_line
 from buildrunner_parallel.dashboard.view import draw, holders_phrase
-from buildrunner_parallel.records import LockHolder, TaskCounts, Wait, WaitKind, Worker, WorkerStatus
+from buildrunner_parallel.records import LockHolder, PathLock, TaskCounts, Wait, WaitKind, Worker, WorkerStatus
 from buildrunner_parallel.watch import WatchEvent
 
 
@@ -59,10 +59,21 @@ def test_it_shows_progress_work_waits_and_failures_within_its_width(model, make,
     assert any(line.split()[:3] == ["index-idna", "1m15s", "d4e5f6a7"] for line in lines)
     assert "test-rich (try 3)" in text and "40% shard 2" in text
     assert "Waiting for a lock (1)" in text
-    (waiting,) = [line for line in lines if line.startswith("index-rich")]
-    assert "index.html" in waiting and "held by index-idna on worker d4e5f6a7" in waiting
+    (waiting,) = [line for line in lines if line.startswith("index.html")]
+    assert "index-rich" in waiting and "held by index-idna on worker d4e5f6a7" in waiting
     assert "exit code 2: no such archive" in text
     assert "Workers: 1 busy of 2" in text
+
+
+def test_a_path_that_many_wait_for_is_one_line_with_its_queue_and_since_when_it_is_held(model, make):
+    holder = LockHolder("a3f2e1d9", "Build", "index-idna", worker_id="d4e5f6a7")
+    wait = Wait(WaitKind.LOCKS, names=("index.html",), holders=(holder,))
+    lock = PathLock("l1", path="index.html", holder=holder, acquired_at=make.at(-65))
+    model.fold(make.change(lock, make.task("index-idle", wait=wait)))
+    lines = drawn(model, make, 200)
+    assert "Waiting for a lock (2)" in "\n".join(lines)
+    (row,) = [" ".join(line.split()) for line in lines if line.startswith("index.html")]
+    assert row == "index.html 2: index-rich, index-idle held by index-idna on worker d4e5f6a7 for 1m05s"
 
 
 def test_it_says_when_the_coordinator_is_away(model, make):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from buildrunner_parallel.enums import EntityKind, TaskStatus, WaitKind
-from buildrunner_parallel.records import PathLock, Pool, Removed, Session, TaskSummary, Worker
+from buildrunner_parallel.records import LockHolder, PathLock, Pool, Removed, Session, TaskSummary, Worker
 
 TaskKey = tuple[str, str]
 Entity = Session | TaskSummary | Worker | PathLock | Pool | Removed
@@ -33,6 +33,17 @@ class Event(Protocol):
     def changes(self) -> tuple[Entity, ...]: ...
     @property
     def connection(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contended:
+    """A path that tasks wait for: those tasks in the order in which they began to, and who is in their way.
+    `since` is when the path was taken; None where the feed does not tell of that lock."""
+
+    path: str
+    waiters: tuple[TaskSummary, ...]
+    holders: tuple[LockHolder, ...]
+    since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -119,9 +130,32 @@ class Model:
             for table in (self.tasks, self.running, self.waiting):
                 table.pop(key, None)
 
+    def contended(self) -> list[Contended]:
+        """What is waited for, the paths of most waiters first."""
+        waiters: dict[str, list[TaskSummary]] = {}
+        for task in self.waiting.values():
+            for path in task.wait.names if task.wait is not None else ():
+                waiters.setdefault(path, []).append(task)
+        locks: dict[str, list[PathLock]] = {path: [] for path in waiters}
+        for lock in self.locks.values() if waiters else ():
+            if lock.path in locks:
+                locks[lock.path].append(lock)
+        found = [_contended(path, tasks, locks[path]) for path, tasks in waiters.items()]
+        return sorted(found, key=lambda one: -len(one.waiters))
+
     def add_tasks(self, tasks: Iterable[TaskSummary]) -> None:
         """Takes in tasks that were read apart from the feed."""
         self._fold_changes(tasks, True)
+
+
+def _contended(path: str, tasks: list[TaskSummary], locks: list[PathLock]) -> Contended:
+    """Waits name their paths and holders apart from each other; locks say which belong together."""
+    told = dict.fromkeys(holder for task in tasks if task.wait for holder in task.wait.holders)
+    held = [lock for lock in locks if lock.holder in told]
+    if not held:
+        return Contended(path, tuple(tasks), tuple(told))
+    since = min((lock.acquired_at for lock in held if lock.acquired_at), default=None)
+    return Contended(path, tuple(tasks), tuple(lock.holder for lock in held), since)
 
 
 def waits_for_locks(task: TaskSummary) -> bool:

@@ -14,7 +14,7 @@ from buildrunner_parallel.durations import format_duration
 from buildrunner_parallel.records import LockHolder, Session, TaskSummary
 from buildrunner_parallel.text import one_line
 
-from .fold import Model, wall_time_s
+from .fold import Contended, Model, wall_time_s
 
 STYLES = {
     "running": "cyan", "cancelling": "yellow", "paused": "yellow", "completed": "green", "succeeded": "green",
@@ -23,6 +23,7 @@ STYLES = {
 }  # fmt: skip
 _COUNTED = ("running", "assigned", "queued", "blocked", "succeeded", "failed", "cancelled", "skipped")
 _FIXED_LINES = 8
+_SHOWN_QUEUE = 20
 NARROW_COLUMNS = 60
 
 
@@ -40,7 +41,7 @@ def draw(model: Model, now: datetime, height: int = 40, width: int = 80) -> Rend
     if model.running:
         parts.append(_running(model, now, max(3, room // 2), name_width, narrow))
     if model.waiting:
-        parts.append(_waiting(model, max(2, room // 4), name_width, narrow))
+        parts.append(_waiting(model, now, max(2, room // 4), name_width, narrow))
     if model.failures:
         parts.append(_failures(model, max(2, room // 4), name_width))
     parts.append(_footer(model))
@@ -113,15 +114,22 @@ def _what(task: TaskSummary) -> str:
     return one_line(told or task.title, 300)
 
 
-def _waiting(model: Model, limit: int, name_width: int, narrow: bool) -> Table:
-    columns = ("task", "path") if narrow else ("task", "path", "holder")
+def _waiting(model: Model, now: datetime, limit: int, name_width: int, narrow: bool) -> Table:
+    """A line a path: who has it, and who stands in its queue."""
+    columns = ("path", "queue") if narrow else ("path", "queue", "holder")
     table = _section(f"Waiting for a lock ({len(model.waiting)})", name_width, *columns)
-    for task in list(model.waiting.values())[:limit]:
-        assert task.wait is not None
-        paths = one_line(", ".join(task.wait.names), 80)
-        cells = (Text(one_line(task.task_id)), Text(paths), Text(holders_phrase(task.wait.holders)))
-        table.add_row(*cells[: len(columns)])
-    return _with_rest(table, len(model.waiting) - limit)
+    found = model.contended()
+    for one in found[:limit]:
+        held_for = f" for {format_duration((now - one.since).total_seconds())}" if one.since else ""
+        holder = Text(holders_phrase(one.holders) + held_for)
+        table.add_row(*(Text(one_line(one.path, 80)), Text(_queue(one)), holder)[: len(columns)])
+    return _with_rest(table, len(found) - limit)
+
+
+def _queue(one: Contended) -> str:
+    names = ", ".join(one_line(task.task_id) for task in one.waiters[:_SHOWN_QUEUE])
+    count = len(one.waiters)
+    return f"{count}: {names}" if count > 1 else names
 
 
 def holders_phrase(holders: tuple[LockHolder, ...]) -> str:
