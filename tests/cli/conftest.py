@@ -17,6 +17,8 @@ from buildrunner_parallel.errors import DeadlineError, NoStateError, NotFoundErr
 from buildrunner_parallel.records import (
     Attempt,
     CoordinatorInfo,
+    LockListing,
+    LockReport,
     Outcome,
     Payload,
     PlanPreview,
@@ -35,6 +37,7 @@ from buildrunner_parallel.records import (
     WorkerStatus,
 )
 from buildrunner_parallel.watch import WatchEvent
+from tests.cli.fake_locks import FakeLocks
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -70,7 +73,7 @@ class FakeFeed:
 
 
 @dataclass
-class FakeClient:
+class FakeClient(FakeLocks):
     """Answers from lists; `calls` tells what it was asked to do, and `failing` makes calls raise."""
 
     sessions: list = field(default_factory=list)
@@ -84,6 +87,8 @@ class FakeClient:
     history: list = field(default_factory=list)
     events: list = field(default_factory=list)
     totals: Summary = field(default_factory=Summary)
+    listing: LockListing = field(default_factory=LockListing)
+    report: LockReport = field(default_factory=LockReport)
     preview: PlanPreview = field(default_factory=PlanPreview)
     calls: list = field(default_factory=list)
     failing: dict = field(default_factory=dict)

@@ -123,12 +123,20 @@ def test_options_name_the_coordinator_before_or_after_the_command(build, br, tmp
 
 
 def test_verbose_status_shows_locks_and_what_waits(build, br, events):
-    from buildrunner_parallel.records import LockHolder, PathLock, TaskStatus, TaskSummary, Wait, WaitKind
+    from buildrunner_parallel.records import (
+        LockHolder,
+        LockListing,
+        PathLock,
+        TaskStatus,
+        TaskSummary,
+        Wait,
+        WaitKind,
+    )
 
     holder = LockHolder("a3f2e1d9", "Build v3.1", "docs")
     lock = PathLock("l1", path="index.html", holder=holder, fence=7, acquired_at=events.at(-5))
     other = PathLock("l2", path="src", holder=LockHolder("ffffffff"))
-    build.events = [events.snapshot(lock, other)]
+    build.listing = LockListing((lock, other))
     wait = Wait(WaitKind.LOCKS, names=("index.html",), holders=(holder,))
     build.tasks.append(TaskSummary("a3f2e1d9", "index-2", TaskStatus.QUEUED, wait=wait))
     lines = br("status", "a3f2", "-v").stdout.splitlines()
