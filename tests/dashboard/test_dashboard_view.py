@@ -10,7 +10,15 @@ from rich.console import Console
 from buildrunner_parallel.dashboard.fold import Model
 from buildrunner_parallel.dashboard.lines import change_line
 from buildrunner_parallel.dashboard.view import draw, holders_phrase
-from buildrunner_parallel.records import LockHolder, PathLock, TaskCounts, Wait, WaitKind, Worker, WorkerStatus
+from buildrunner_parallel.records import (
+    LockHolder,
+    PathLock,
+    TaskCounts,
+    Wait,
+    WaitKind,
+    Worker,
+    WorkerStatus,
+)
 from buildrunner_parallel.watch import WatchEvent
 
 
