@@ -247,6 +247,7 @@ class Coordinator:
         batch = run_batch(self.core, items, self.clock.now(), stalled_us)
         check(self.core)
         self.fairness.look()
+        self.world.processes.check_hung_up(self.core.grants)
         self.world.note_batch(batch)
         self.world.hooks.applied(self, batch)
         if batch.has_changes:

@@ -37,6 +37,7 @@ class Locker:
         self.rng = rng
         self.number = number
         self.command = command
+        self.waiter_id = ""
         self.gone = False
         """It has hung up or died before it had an answer."""
         self.grant: Acquired | None = None
@@ -68,7 +69,7 @@ class Locker:
             return
         self._boot = coordinator.boot
         command = c.AcquireLocks(**{name: getattr(self.command, name) for name in self.command.__slots__})
-        command.waiter_id = f"{self.number:08x}{self._tries:08x}"
+        self.waiter_id = command.waiter_id = f"{self.number:08x}{self._tries:08x}"
         self._outbox = Outbox(command.waiter_id, 0)
         coordinator.outboxes.attach(self._outbox)
         coordinator.calls.append(self)
@@ -119,7 +120,12 @@ class Locker:
         if outbox is not None and outbox is self._outbox and coordinator.is_up and boot == coordinator.boot:
             coordinator.outboxes.detach(outbox)
             self._outbox = None
-            coordinator.post([c.LeaveQueue(outbox.worker_id)], None)
+            coordinator.post([c.LeaveQueue(outbox.worker_id)], self._left)
+
+    def _left(self, _replies: list[object], _revision: int) -> None:
+        """Whoever is known to have hung up must not get anything any more."""
+        assert self._boot == self.world.coordinator.boot
+        self.world.processes.hung_up.add(self.waiter_id)
 
     # ------------------------------------------------------------------ holding
 

@@ -5,8 +5,7 @@ Nothing of this is in the product. A harness that misses one of these would miss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
@@ -14,6 +13,8 @@ from buildrunner_coordinator.domain import attempts, endings, placement, reports
 from buildrunner_coordinator.domain.locks import HELD, LockTable
 from buildrunner_coordinator.domain.model import Outcome, Time
 from tests.sim.hooks import Hooks
+from tests.sim.planted_locks import LOCK_PLANTS
+from tests.sim.planting import Patched
 
 if TYPE_CHECKING:
     from buildrunner_coordinator.domain.changes import Changes
@@ -45,25 +46,7 @@ class ForgottenRow(Hooks):
         return changes
 
 
-class _Patched(Hooks):
-    """Replaces functions of the core for the time of the run."""
-
-    def patches(self) -> list[Any]:
-        raise AssertionError("each plant says what it replaces")
-
-    @contextmanager
-    def planted(self) -> Iterator[None]:
-        patches = self.patches()
-        for one in patches:
-            one.start()
-        try:
-            yield
-        finally:
-            for one in patches:
-                one.stop()
-
-
-class StaleAttemptAccepted(_Patched):
+class StaleAttemptAccepted(Patched):
     """A report is taken by the task that it once belonged to, whatever attempt and fence it names."""
 
     def __init__(self) -> None:
@@ -94,7 +77,7 @@ class FenceReused(Hooks):
         core.next_fence = max([1, *fences]) + (0 if fences else 1)
 
 
-class LockLeakOnCancel(_Patched):
+class LockLeakOnCancel(Patched):
     """The locks of a cancelled attempt are freed while its process still ends."""
 
     def patches(self) -> list[Any]:
@@ -110,7 +93,7 @@ class LockLeakOnCancel(_Patched):
             waiting.wake(core, attempt.attempt_id)
 
 
-class NoLockDelay(_Patched):
+class NoLockDelay(Patched):
     """The tasks of a lost worker are placed again at once, without waiting for its processes' end."""
 
     def patches(self) -> list[Any]:
@@ -122,7 +105,7 @@ class NoLockDelay(_Patched):
         _original(core, task, now, gone=True, reason=reason)
 
 
-class NeedsForgotten(_Patched):
+class NeedsForgotten(Patched):
     """A task waits for one of its needs only."""
 
     def patches(self) -> list[Any]:
@@ -136,7 +119,7 @@ class NeedsForgotten(_Patched):
         _original(core, needed, task_ids)
 
 
-class SlotsIgnored(_Patched):
+class SlotsIgnored(Patched):
     """Tasks go to workers that have too few slots for them."""
 
     def patches(self) -> list[Any]:
@@ -157,7 +140,7 @@ class RequestsForgotten(Hooks):
         core.requests._by_age.clear()
 
 
-class LeaseOnceLooked(_Patched):
+class LeaseOnceLooked(Patched):
     """Nobody looks at the lease of a worker that has come back from silence."""
 
     def patches(self) -> list[Any]:
@@ -168,7 +151,7 @@ class LeaseOnceLooked(_Patched):
             _original(core, worker)
 
 
-class DoubleEnd(_Patched):
+class DoubleEnd(Patched):
     """A report on a task that is over writes its end once more."""
 
     def __init__(self) -> None:
@@ -186,7 +169,7 @@ class DoubleEnd(_Patched):
         self._over[task.session_id] = task
 
 
-class SharesForgotten(_Patched):
+class SharesForgotten(Patched):
     """The oldest session is served first, as long as it has anything."""
 
     def patches(self) -> list[Any]:
@@ -198,7 +181,7 @@ class SharesForgotten(_Patched):
         return turn if turn is None else (turn[0], 0, *turn[2:])
 
 
-class WaitersPassed(_Patched):
+class WaitersPassed(Patched):
     """Paths are given to whoever finds them free, whoever asked before."""
 
     def patches(self) -> list[Any]:
@@ -211,7 +194,7 @@ class WaitersPassed(_Patched):
         return [one for one in _original(table, requests, ticket, party) if one.ticket == HELD]
 
 
-class NoRoomKept(_Patched):
+class NoRoomKept(Patched):
     """Tasks of several slots wait until room for them is there by chance."""
 
     def patches(self) -> list[Any]:
@@ -234,4 +217,5 @@ PLANTS: Final[dict[str, Callable[[], Hooks]]] = {
     "shares-forgotten": SharesForgotten,
     "waiters-passed": WaitersPassed,
     "no-room-kept": NoRoomKept,
+    **LOCK_PLANTS,
 }

@@ -5,6 +5,7 @@ This is the ground truth: a process lives until it ends or its supervisor kills 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ class Processes:
     def __init__(self, records: Records) -> None:
         self._beliefs: list[Belief] = []
         self.believed = 0
+        self.hung_up: set[str] = set()
+        """Ids of waiters that left before they were granted anything."""
         self._records = records
         self._live: dict[tuple[str, str], Process] = {}
         self._fences: dict[tuple[str, str], int] = {}
@@ -77,6 +80,11 @@ class Processes:
         key = (process.session_id, process.task_id)
         if self._live.get(key) is process:
             del self._live[key]
+
+    def check_hung_up(self, granted: Iterable[str]) -> None:
+        """Raises SimulationFault when somebody holds paths who left the line."""
+        for waiter_id in self.hung_up.intersection(granted):
+            raise SimulationFault(f"waiter {waiter_id} hung up and was granted its paths", waiter_id)
 
     def believe(self, belief: Belief) -> None:
         """Raises SimulationFault when somebody else acts on the same paths."""
