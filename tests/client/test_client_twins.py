@@ -123,6 +123,7 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("submit_plan", "SubmitPlan", (TASKS,), {"create": {"name": "plan"}}),
     ("preview_plan", "PreviewPlan", (TASKS,), {"session_id": "a3f2"}),
     ("get_task", "GetTask", ("a3f2", "a"), {}),
+    ("get_patch", "GetPatch", ("a3f2", "a"), {"attempt": 2}),
     ("list_tasks", "ListTasks", ("a3f2",), {"statuses": ["failed"]}),
     ("iter_tasks", "ListTasks", ("a3f2",), {"limit": 3}),
     ("iter_attempts", "ListAttempts", ("a3f2",), {"task_ids": ["a"], "since_revision": 4}),

@@ -24,7 +24,7 @@ ONE = "name: x\ntasks:\n  - id: a\n    run: x\n"
         (
             "defaults: {run: x}\n" + ONE,
             ":1: defaults.run: unknown key; known are timeout, grace, "
-            "retries, labels, priority, slots, cwd, env, pass_env, audit, isolate, worker, metadata",
+            "retries, labels, priority, slots, cwd, env, pass_env, audit, isolate, merge, worker, metadata",
         ),
         (ONE + "    files: [{pth: a}]\n", ":5: T.files[0]: expected one of path, literal and glob"),
         (ONE + "    files: [{path: a, glob: b}]\n", ":5: T.files[0]: expected one of path, literal and glob"),
@@ -78,7 +78,9 @@ ONE = "name: x\ntasks:\n  - id: a\n    run: x\n"
             ONE + "    timeout: 0\n",
             ":5: T.timeout: expected a duration of more than nothing, found the number 0",
         ),
-        (ONE + "    audit: maybe\n", ':5: T.audit: expected on or off, found the text "maybe"'),
+        (ONE + "    audit: maybe\n", ':5: T.audit: expected on, off or auto, found the text "maybe"'),
+        (ONE + "    merge: maybe\n", ':5: T.merge: expected on or off, found the text "maybe"'),
+        (ONE + "    merge: on\n", ":5: T.merge: expected off, or isolate: worktree beside it, found on"),
         (ONE + "    isolate: yes\n", ':5: T.isolate: expected worktree or none, found the text "yes"'),
         (ONE + "    env: {A: 1.10}\n", ":5: T.env.A: expected text (put it in quotes), found the number 1.1"),
         (ONE + "    env: {A: [x]}\n", ":5: T.env.A: expected text, found a list of 1"),

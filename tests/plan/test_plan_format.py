@@ -101,6 +101,21 @@ def test_audit_on_is_no_trap(load, written, audit):
     assert load(f"tasks: [{{run: x, audit: {written}}}]").tasks[0].audit is audit
 
 
+def test_auto_undoes_what_the_defaults_say(load):
+    plan = load("defaults: {audit: on}\ntasks: [{run: x}, {run: y, audit: auto}, {run: z, audit: null}]")
+    assert [task.audit for task in plan.tasks] == [True, None, None]
+
+
+def test_merge_of_the_defaults_is_for_those_with_a_worktree(load):
+    plan = load(
+        "defaults: {merge: on, isolate: worktree}\n"
+        "tasks: [{run: x}, {run: y, isolate: none}, {run: z, merge: off}]"
+    )
+    assert [(task.isolate, task.merge) for task in plan.tasks] == [
+        ("worktree", True), ("none", False), ("worktree", False),
+    ]  # fmt: skip
+
+
 def test_the_words_of_yaml_1_1_are_text(load):
     plan = load("tasks: [{run: x, env: {A: no, B: y, C: off, D: 010, E: 1:30, F: 2020-01-01, G: 1_000}}]")
     assert plan.tasks[0].env == {

@@ -66,6 +66,7 @@ class AsyncClient(AsyncRunningCalls, AsyncWaitCalls, AsyncOutputCalls):
     submit_plan = awaiting(calls_submission.submit_plan)
     preview_plan = awaiting(calls_submission.preview_plan)
     get_task = awaiting(calls_tasks.get_task)
+    get_patch = awaiting(calls_tasks.get_patch)
     list_tasks = awaiting(calls_tasks.list_tasks)
     iter_tasks = async_paging(calls_tasks.iter_tasks)
     iter_attempts = async_paging(calls_tasks.iter_attempts)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .calls import Call, Page, Pages, Scope, new_request_id, read_page, read_record
 from .convert import from_wire
 from .convert_specs import number_of
-from .records import EndedAttempt, Session, Task, TaskExplanation, TaskSummary
+from .records import EndedAttempt, Patch, Session, Task, TaskExplanation, TaskSummary
 from .v1 import task_service_pb2 as wire
 from .v1 import types_pb2
 
@@ -17,6 +17,16 @@ def get_task(self: Scope, session_id: str, task_id: str) -> Call[Task]:
     """One task with its attempts. Raises NotFoundError."""
     request = wire.GetTaskRequest(session_id=session_id, task_id=task_id)
     return Call(lambda stubs: stubs.tasks.GetTask, request, read_record(Task, "task"))
+
+
+def get_patch(self: Scope, session_id: str, task_id: str, *, attempt: int = 0) -> Call[Patch]:
+    """What an audited attempt changed: that of the given number, or of the last that has a patch.
+
+    Kept of those that failed, changed what they had not declared, or had a worktree of their own. Raises
+    NotFoundError, with the reason NO_PATCH where none was kept.
+    """
+    request = wire.GetPatchRequest(session_id=session_id, task_id=task_id, attempt=attempt)
+    return Call(lambda stubs: stubs.tasks.GetPatch, request, lambda answer: from_wire(Patch, answer))
 
 
 def iter_tasks(

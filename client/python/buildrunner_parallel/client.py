@@ -62,6 +62,7 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
     submit_plan = blocking(calls_submission.submit_plan)
     preview_plan = blocking(calls_submission.preview_plan)
     get_task = blocking(calls_tasks.get_task)
+    get_patch = blocking(calls_tasks.get_patch)
     list_tasks = blocking(calls_tasks.list_tasks)
     iter_tasks = paging(calls_tasks.iter_tasks)
     iter_attempts = paging(calls_tasks.iter_attempts)

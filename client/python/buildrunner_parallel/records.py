@@ -210,6 +210,22 @@ class Attempt(Record):
     assigned_revision: int = 0
     started_revision: int = 0
     ended_revision: int = 0
+    branch: str = ""
+    """With a worktree of its own: what it did is there, up to `commit`; `merged`: on the session's, too."""
+    commit: str = ""
+    merged: bool = False
+    patch_bytes: int = 0
+    """Of what `Client.get_patch` gives; 0: no patch was kept."""
+    patch_dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Patch(Record):
+    """What that attempt changed, as `git apply` takes it; so many bytes were cut off at its end."""
+
+    attempt: int
+    patch: bytes = b""
+    dropped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -62,6 +62,7 @@ class Submitter:
             metadata=task.metadata,
             audit="auto" if task.audit is None else "on" if task.audit else "off",
             isolation="worktree" if task.isolate == "worktree" else "shared",
+            merge=task.merge,
         )
 
     def _find_working_directory(self, cwd: str | None) -> str:

@@ -63,6 +63,14 @@ Slots = Annotated[int, typer.Option("--slots", min=1, help="Slots that it takes.
 PassEnv = Annotated[
     list[str] | None, typer.Option("--pass-env", metavar="GLOB", help=f"Pass variables of yours on. {_MANY}")
 ]
+Audit = Annotated[
+    str, typer.Option("--audit", metavar="WHEN", help="Compare what it changes with --file: on, off, auto.")
+]
+Isolate = Annotated[
+    str, typer.Option("--isolate", metavar="HOW", help="worktree: a git worktree and branch of its own.")
+]
+Merge = Annotated[bool, typer.Option("--merge", help="With --isolate: merge its branch into the session's.")]
+_AUDITS = {"auto": None, "on": True, "off": False}
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,15 @@ class TaskOptions:
     labels: Labels = None
     slots: Slots = 1
     pass_env: PassEnv = None
+    audit: Audit = "auto"
+    isolate: Isolate = "none"
+    merge: Merge = False
 
     def task(self) -> PlanTask:
         """A task with these options, without an id and without anything to run."""
         from buildrunner_parallel.plan import PlanTask
 
+        self._check_words()
         return PlanTask(
             "",
             index=0,
@@ -97,7 +109,19 @@ class TaskOptions:
             cwd=self.cwd or None,
             env=dict(_variable(text) for text in self.env or ()),
             pass_env=tuple(self.pass_env or ()),
+            audit=_AUDITS[self.audit],
+            isolate=self.isolate,
+            merge=self.merge,
         )
+
+    def _check_words(self) -> None:
+        if self.audit not in _AUDITS:
+            raise typer.BadParameter(f"expected on, off or auto, found {self.audit!r}", param_hint="--audit")
+        if self.isolate not in ("worktree", "none"):
+            words = f"expected worktree or none, found {self.isolate!r}"
+            raise typer.BadParameter(words, param_hint="--isolate")
+        if self.merge and self.isolate != "worktree":
+            raise typer.BadParameter("needs --isolate worktree", param_hint="--merge")
 
     def refuse(self, reason: str) -> None:
         """Raises the usage error for the first option that was given, if any was."""

@@ -132,9 +132,18 @@ _OPTIONS: Schema = {
     "env": _ref("variables", "Variables to set, merged with those of `defaults`.", examples=[{"CI": "1"}]),
     "pass_env": _list("text", "Patterns; variables of yours that match are passed on.", examples=[["PIP_*"]]),
     "audit": _or_null(
-        {"enum": [True, False, "on", "off"]}, "Whether changes of undeclared files are looked for."
+        {"enum": [True, False, "on", "off", "auto"]},
+        "Whether what it changes is compared with its files; auto: when it has any.",
+        default="auto",
     ),
-    "isolate": _or_null({"enum": ["worktree", "none"]}, "Whether it runs in a worktree of its own."),
+    "isolate": _or_null(
+        {"enum": ["worktree", "none"]}, "Whether it runs in a git worktree of its own.", default="none"
+    ),
+    "merge": _or_null(
+        {"enum": [True, False, "on", "off"]},
+        "Whether the branch of its own worktree is merged into the session's when it has succeeded.",
+        default="off",
+    ),
     "worker": _or_null(_named("name"), "Id of the one worker that may run it.", examples=["d4e5f6a7"]),
     "metadata": {"type": "object", "description": "Anything of your own, merged with that of `defaults`."},
 }

@@ -37,7 +37,8 @@ class PlanTask:
 
     `index` is the position of its entry in the file's `tasks`; the tasks of one matrix share it.
     `cwd` is as written; None means the directory the plan is submitted from. `audit` None means:
-    audited when it declares files. Durations are in seconds, None means the coordinator's default.
+    audited when it declares files; `merge` only with `isolate` "worktree". Durations are in seconds, None
+    means the coordinator's default.
     """
 
     task_id: str
@@ -60,6 +61,7 @@ class PlanTask:
     pass_env: tuple[str, ...] = ()
     audit: bool | None = None
     isolate: str | None = None
+    merge: bool = False
     worker: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
 

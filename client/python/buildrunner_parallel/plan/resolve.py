@@ -39,6 +39,9 @@ def _tasks(spec: PlanSpec) -> tuple[list[PlanTask], list[Problem]]:
     tasks: list[PlanTask] = []
     for index, entry in enumerate(spec.tasks):
         options = _options(entry, spec.defaults)
+        if entry.merge and options["isolate"] != "worktree":
+            message = "expected off, or isolate: worktree beside it, found on"
+            return [], [Problem(("tasks", index, "merge"), message)]
         task_id = entry.id or _free_id(index, taken)
         if entry.matrix is None:
             tasks.append(_task(entry, options, task_id, index, None))
@@ -79,6 +82,8 @@ def _options(entry: TaskSpec, defaults: Options) -> dict[str, Any]:
     for name in _MERGED:
         if getattr(defaults, name) and name in own:
             options[name] = {**getattr(defaults, name), **getattr(entry, name)}
+    # Of `defaults` it is meant for those that have a worktree to merge.
+    options["merge"] = bool(options["merge"]) and options["isolate"] == "worktree"
     return options
 
 

@@ -99,7 +99,15 @@ def _variable_value(value: object) -> str:
     return _command_text(value)
 
 
-def _audit(value: object) -> bool:
+def _audit(value: object) -> bool | None:
+    if value is None or value == "auto":
+        return None
+    if isinstance(value, bool) or value in ("on", "off"):
+        return _switch(value)
+    raise _refused("on, off or auto", value)
+
+
+def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if value in ("on", "off"):
@@ -138,7 +146,10 @@ Variable = Annotated[str, BeforeValidator(_variable_name, json_schema_input_type
 Value = Annotated[str, BeforeValidator(_variable_value, json_schema_input_type=str | int | bool)]
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str | float)]
 Timeout = Annotated[float, BeforeValidator(_positive_duration, json_schema_input_type=str | float)]
-Audit = Annotated[bool, BeforeValidator(_audit, json_schema_input_type=bool | Literal["on", "off"])]
+Audit = Annotated[
+    bool | None, BeforeValidator(_audit, json_schema_input_type=bool | Literal["on", "off", "auto"] | None)
+]
+Switch = Annotated[bool, BeforeValidator(_switch, json_schema_input_type=bool | Literal["on", "off"])]
 Isolate = Annotated[str, BeforeValidator(_isolate, json_schema_input_type=Literal["worktree", "none"])]
 OnFailureField = Annotated[FailurePolicy, BeforeValidator(_on_failure, json_schema_input_type=str)]
 
@@ -179,8 +190,9 @@ class Options(_Part):
     cwd: FilledText | None = None
     env: dict[Variable, Value] = Field(default_factory=dict)
     pass_env: list[FilledText] = Field(default_factory=list)
-    audit: Audit | None = None
+    audit: Audit = None
     isolate: Isolate | None = None
+    merge: Switch | None = None
     worker: Name | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
