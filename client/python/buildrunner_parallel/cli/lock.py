@@ -147,7 +147,7 @@ def _run_held(
                 grant = stack.enter_context(block)
             code = held.run(grant)
     except LockLostError as error:
-        after = "the command was ended" if held.was_ended else f"the command had ended ({held.exit_code})"
+        after = "the command was ended" if held.was_ended else f"the command had ended with {held.exit_code}"
         complain(f"{error.message}; {after}")
         raise typer.Exit(exit_codes.CONFLICT) from None
     except BuildRunnerError as error:

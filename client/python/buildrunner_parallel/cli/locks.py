@@ -96,8 +96,8 @@ def _show_held(run: Invocation, held: tuple[PathLock, ...]) -> None:
         return run.out.line("No path is held")
     now = phrases.utc_now()
     columns = (
-        "~path", "?1mode", "?5kind", "~holder", "?6host", "?4worker", "?2since", "?4>fence", "?3ends",
-        "?3lock",
+        "~path", "?2mode", "?6kind", "~holder", "?7host", "?5worker", "?3since", "?5>fence", "?4ends",
+        "?1lock",
     )  # fmt: skip
     run.out.table(columns, [_held_row(one, now, whole_id=not run.out.is_terminal) for one in held])
     return run.out.hint(f"Take one away: {run.command_line('unlock', '--force')} LOCK --reason TEXT")
