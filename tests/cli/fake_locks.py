@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 from buildrunner_parallel.records import Grant, LockHolder, LockKind, LockMode, PathLock
 
@@ -39,6 +40,10 @@ class FakeBlock:
 
 class FakeLocks:
     """Grants everything; what is held and who waits is in `listing`, what was waited for in `report`."""
+
+    listing: Any
+    report: Any
+    _call: Any
 
     def acquire_locks(self, session, paths, *, mode="exclusive", wait=None, lease=None):
         self._call("acquire_locks", session, list(paths), mode=mode, wait=wait, lease=lease)

@@ -9,15 +9,26 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from buildrunner_parallel.cli.lock_command import HeldCommand, variables
 from buildrunner_parallel.errors import LockConflictError, LockLostError, UnreachableError
 
-GRANT = SimpleNamespace(grant_id="ab12", fence=101, session_id="a3f2e1d9")
+
+@dataclass(frozen=True)
+class Granted:
+    """What a lock block gives, as far as the command needs it."""
+
+    grant_id: str = "ab12"
+    fence: int = 101
+    session_id: str = "a3f2e1d9"
+    is_open: bool = True
+
+
+GRANT = Granted()
 GIVE_UP_S = 30.0
 
 
@@ -43,6 +54,12 @@ def pids_in(file, count):
         f"{count} processes began",
     )
     return list(map(int, found))
+
+
+def lose(held, file):
+    """As when the lease cannot be renewed, once the command is at work."""
+    pids_in(file, 2)
+    held.end("lost")
 
 
 def run(*words, grace_s=5.0):
@@ -80,7 +97,7 @@ def test_the_command_knows_its_lock_and_the_rest_of_the_environment(monkeypatch,
 
 
 def test_what_a_task_holds_by_declaring_it_has_no_grant_to_tell_of():
-    assert variables(SimpleNamespace(grant_id="", fence=5, session_id="a3f2e1d9")) == {}
+    assert variables(Granted(grant_id="")) == {}
 
 
 def test_a_pipe_that_is_closed_ends_the_command_as_it_would_without_us(capfd):
@@ -94,7 +111,7 @@ def test_a_pipe_that_is_closed_ends_the_command_as_it_would_without_us(capfd):
 def test_all_that_the_command_started_ends_when_the_lock_is_lost(tmp_path):
     file = tmp_path / "pids"
     held = HeldCommand(["sh", "-c", f"sleep 600 & echo $! >>{file}; echo $$ >>{file}; wait"])
-    loser = threading.Thread(target=lambda: (pids_in(file, 2), held.end("lost")))
+    loser = threading.Thread(target=lose, args=(held, file))
     loser.start()
     assert held.run(GRANT) == 143
     loser.join()
@@ -106,7 +123,7 @@ def test_what_does_not_heed_that_is_killed_after_the_grace(tmp_path):
     file = tmp_path / "pids"
     script = f"trap '' TERM; (setsid sleep 600 & echo $! >>{file}); echo $$ >>{file}; sleep 600"
     held = HeldCommand(["sh", "-c", script], grace_s=0.2)
-    loser = threading.Thread(target=lambda: (pids_in(file, 2), held.end("lost")))
+    loser = threading.Thread(target=lose, args=(held, file))
     loser.start()
     assert held.run(GRANT) == 137
     loser.join()

@@ -134,13 +134,13 @@ def test_a_refusal_names_every_conflict_and_what_to_do(build, br):
         ),
         conflict(holder=LockHolder("ffffffff", "Lint"), lock_id="ab-1", silent_ms=7_200_000),
     ) == [
-        "  src/app.py (exclusive): src/ is held (exclusive) by task pages of session b7c8d9e0 (Docs) on worker "
-        "d4e5f6a7 at box for 3m05s; wait for it with --wait, or take it away: br parallel unlock --force a1-0 "
-        "--reason TEXT",
+        "  src/app.py (exclusive): src/ is held (exclusive) by task pages of session b7c8d9e0 (Docs) on "
+        "worker d4e5f6a7 at box for 3m05s; wait for it with --wait, or take it away: "
+        "br parallel unlock --force a1-0 --reason TEXT",
         "  ./ (exclusive): src/ was asked for before (shared) by session ffffffff (Lint) at box, 2nd in the "
         "queue, which waits for 4.0s; wait behind it with --wait",
-        "  src/app.py (exclusive): src/ is held (exclusive) by session ffffffff (Lint) for 3m05s, and nothing "
-        "was heard of that session for 2h00m; if nobody needs it: br parallel unlock ffffffff src/",
+        "  src/app.py (exclusive): src/ is held (exclusive) by session ffffffff (Lint) for 3m05s, and "
+        "nothing was heard of that session for 2h00m; if nobody needs it: br parallel unlock ffffffff src/",
     ]  # fmt: skip
 
 

@@ -47,7 +47,8 @@ def held(build, events):
     )  # fmt: skip
     of_task = replace(
         lock_of("docs/**/*.md", "shared"),
-        lock_id="a1a1a1a1b2b2b2b2-0", kind=LockKind.GLOB, holder=DOCS, acquired_at=events.at(-65), grant_id="",
+        lock_id="a1a1a1a1b2b2b2b2-0", kind=LockKind.GLOB, holder=DOCS, acquired_at=events.at(-65),
+        grant_id="",
     )  # fmt: skip
     lapsed = replace(of_task, lock_id="dead0000-0", path="res:db", kind=LockKind.RESOURCE,
                      holder=replace(DOCS, task_id="dump"), freed_at=events.at(8))  # fmt: skip
@@ -58,8 +59,8 @@ def held(build, events):
         (src, leased, of_task, lapsed),
         (
             LockWaiter(LINT, (PathRequest("src/app.py", "exclusive", "file"),), 9000, 1, (behind_src,)),
-            LockWaiter(BY_HAND, (PathRequest("src/a.py", "shared"), PathRequest("", "exclusive", "tree")), 450,
-                       2, (behind_src, before)),
+            LockWaiter(BY_HAND, (PathRequest("src/a.py", "shared"), PathRequest("", "exclusive", "tree")),
+                       450, 2, (behind_src, before)),
             LockWaiter(replace(LINT, task_id="mypy"), (PathRequest("res:mypy"),), 100, 3),
         ),
     )  # fmt: skip
@@ -230,8 +231,8 @@ def test_explain_follows_a_holder_by_hand_to_what_he_waits_for_himself(held, br)
     ]
     assert br("explain", "b7c8", "ship").stdout.splitlines()[1:] == [
         "- waits for src, held by session a3f2e1d9 (Build v3.1) for 5 min",
-        "  session a3f2e1d9, by hand: has waited 450ms for src/a.py (shared), ./, 2nd in the queue: src/ held by "
-        "a3f2e1d9 (Build v3.1) for 5m00s; src/app.py asked for before by ffffffff/ruff (Lint)",
+        "  session a3f2e1d9, by hand: has waited 450ms for src/a.py (shared), ./, 2nd in the queue: src/ "
+        "held by a3f2e1d9 (Build v3.1) for 5m00s; src/app.py asked for before by ffffffff/ruff (Lint)",
         "    ffffffff/ruff: is queued",
     ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .held_command import END, PASSED_ON, exit_code, guarded
 
 if TYPE_CHECKING:
-    from buildrunner_parallel.locks import LiveGrant
+    from buildrunner_parallel.lock_holding import Held
 
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for a command whose lock is lost. Shorter than the lock delay."""
@@ -30,7 +30,7 @@ class HeldCommand:
         self.exit_code: int | None = None
         """None until it has ended."""
 
-    def run(self, grant: LiveGrant) -> int:
+    def run(self, grant: Held) -> int:
         """Runs it to its end, with signals that come here passed on to it; its exit code."""
         environment = {**os.environ, **variables(grant)}
         with self._signals_passed_on():
@@ -65,7 +65,7 @@ class HeldCommand:
                 signal.signal(number, handler)
 
 
-def variables(grant: LiveGrant) -> dict[str, str]:
+def variables(grant: Held) -> dict[str, str]:
     """What the command is told of its lock; nothing of what its task holds by declaring it."""
     from buildrunner_parallel.lock_holding import (
         GRANT_FENCE_VARIABLE,
