@@ -226,11 +226,13 @@ def test_nothing_runs_where_the_paths_are_held(build, lock, tmp_path):
 
 
 def test_a_lock_that_was_lost_is_5_whatever_the_command_did(build, lock):
-    build.failing["lock_end"] = LockLostError("the lock of src was lost while it was needed: taken away")
+    build.failing["lock_end"] = LockLostError(
+        "the lock of src was lost while it was needed: it is not held any more."
+    )
     result = lock(script="exit 0")
     assert (result.exit_code, result.stderr) == (
         5,
-        "the lock of src was lost while it was needed: taken away; the command had ended with 0\n",
+        "the lock of src was lost: it is not held any more; the command had ended with 0\n",
     )
 
 

@@ -182,39 +182,6 @@ def test_an_interrupted_wait_says_that_nothing_is_held(build, br):
     assert (result.exit_code, result.stderr) == (130, "Interrupted. Nothing is held.\n")
 
 
-# ---------------------------------------------------------------- within a lock
-
-
-@pytest.fixture
-def within(monkeypatch):
-    """This program runs under a lock of session a3f2e1d9."""
-    monkeypatch.setenv("BR_LOCK_GRANT_ID", "outer")
-    monkeypatch.setenv("BR_LOCK_FENCE", "7")
-    monkeypatch.setenv("BR_LOCK_SESSION_ID", "a3f2e1d9")
-
-
-def test_nobody_waits_for_the_lock_that_he_runs_under(build, br, within):
-    mine = conflict(holder=LockHolder("a3f2e1d9", "Build v3.1", grant_id="outer"))
-    build.failing["acquire_locks"] = LockConflictError("Files already locked", conflicts=[mine])
-    assert br("lock", "a3f2", "src", "--wait").exit_code == 5
-    assert asked(build) == {"session": "a3f2e1d9", "paths": ["src"], "mode": "exclusive"}
-
-
-def test_for_others_he_waits_there_too(build, br, within, monkeypatch):
-    answers = [LockConflictError("Files already locked", conflicts=[conflict()]), None]
-    grant = type(build).acquire_locks
-
-    def acquire(self, session, paths, *, mode="exclusive", wait=None, lease=None):
-        answer = answers.pop(0)
-        if answer:
-            raise answer
-        return grant(self, session, paths, mode=mode, wait=wait, lease=lease)
-
-    monkeypatch.setattr(type(build), "acquire_locks", acquire)
-    assert br("lock", "a3f2", "src", "--wait", "9s").exit_code == 0
-    assert asked(build)["wait"] == 9.0
-
-
 # ---------------------------------------------------------------- while it waits
 
 

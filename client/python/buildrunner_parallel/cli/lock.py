@@ -82,32 +82,13 @@ def _take(
     from buildrunner_parallel.records import record_to_json
 
     try:
-        grant = _acquire(run, client, session.session_id, paths, mode, wait, lease)
+        with waiting_shown(run, client, session.session_id):
+            grant = client.acquire_locks(session.session_id, paths, mode=mode, wait=wait, lease=lease)
     except LockConflictError as error:
         if run.settings.as_json:
             run.out.document(locks=[], conflicts=[record_to_json(one) for one in error.conflicts])
         raise
     _show(run, session, grant, lease)
-
-
-def _acquire(
-    run: Invocation, client: Client, session_id: str, paths: Sequence[str],
-    mode: str, wait: Wait, lease: float | None,
-) -> Grant:  # fmt: skip
-    """Within a lock of the same session it does not wait for that one, which ends with this command at the
-    earliest: what is taken here is the session's own, and apart from it."""
-    from buildrunner_parallel.errors import LockConflictError
-    from buildrunner_parallel.lock_holding import asker_for
-
-    around = asker_for(session_id).held_grant_id if lease is None else ""
-    if wait and around:
-        try:
-            return client.acquire_locks(session_id, paths, mode=mode)
-        except LockConflictError as error:
-            if any(one.holder.grant_id == around for one in error.conflicts):
-                raise
-    with waiting_shown(run, client, session_id):
-        return client.acquire_locks(session_id, paths, mode=mode, wait=wait, lease=lease)
 
 
 def _show(run: Invocation, session: Session, grant: Grant, lease: float | None) -> None:
@@ -148,7 +129,7 @@ def _run_held(
             code = held.run(grant)
     except LockLostError as error:
         after = "the command was ended" if held.was_ended else f"the command had ended with {held.exit_code}"
-        complain(f"{error.message}; {after}")
+        complain(f"{error.message.rstrip('.')}; {after}")
         raise typer.Exit(exit_codes.CONFLICT) from None
     except BuildRunnerError as error:
         if held.exit_code is None:

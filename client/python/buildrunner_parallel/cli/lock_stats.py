@@ -57,14 +57,10 @@ def _headline(report: LockReport, since_s: float | None) -> str:
 
 
 def _figures(figures: LockWaitFigures) -> tuple[Cell, ...]:
-    return (
-        str(figures.waits),
-        str(figures.given_up),
-        milliseconds(figures.wait_p50_ms),
-        milliseconds(figures.wait_p95_ms),
-        milliseconds(figures.wait_max_ms),
-        milliseconds(figures.wait_total_ms),
-    )
+    """Nothing for one that never waited, and only held what others waited for."""
+    times_ms = (figures.wait_p50_ms, figures.wait_p95_ms, figures.wait_max_ms, figures.wait_total_ms)
+    told = [milliseconds(one) if figures.waits else "" for one in times_ms]
+    return (str(figures.waits), str(figures.given_up), *told)
 
 
 def _show_paths(run: Invocation, paths: Sequence[LockStatistics]) -> None:
