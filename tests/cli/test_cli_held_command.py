@@ -232,7 +232,7 @@ def test_a_lock_that_was_lost_is_5_whatever_the_command_did(build, lock):
     result = lock(script="exit 0")
     assert (result.exit_code, result.stderr) == (
         5,
-        "the lock of src was lost: it is not held any more; the command had ended with 0\n",
+        "the lock of src was lost while it was needed: it is not held any more; the command had ended with 0\n",
     )
 
 

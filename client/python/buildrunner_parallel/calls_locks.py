@@ -234,4 +234,12 @@ def _duration_ms(name: str, value: Duration) -> int:
 def _grant(answer: wire.AcquireLocksResponse, session_id: str) -> Grant:
     locks = all_from_wire(PathLock, answer.locks)
     whole = next((lock.holder.session_id for lock in locks if lock.holder.session_id), session_id)
-    return Grant(answer.grant_id, answer.fence, locks, whole, answer.lease_ms, answer.waited_ms)
+    return Grant(
+        answer.grant_id,
+        answer.fence,
+        locks,
+        whole,
+        answer.lease_ms,
+        answer.waited_ms,
+        answer.already_held,
+    )

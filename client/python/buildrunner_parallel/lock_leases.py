@@ -51,7 +51,8 @@ class LeaseState:
         self.users = 1
         self.error: LockLostError | None = None
         self.ended = False
-        self.renews = bool(grant.lease_ms) and grant.grant_id not in ("", os.environ.get(GRANT_VARIABLE))
+        is_ours = not grant.already_held and grant.grant_id not in ("", os.environ.get(GRANT_VARIABLE))
+        self.renews = is_ours and bool(grant.lease_ms)
         """False when it is somebody else's to renew and release: a task's own, or that of the program which
         started this one."""
         self._clock = clock

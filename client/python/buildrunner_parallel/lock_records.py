@@ -50,6 +50,7 @@ class Grant(Record):
     """Paths that were taken together, with one `locks` entry for each path asked for, in that order.
 
     `lease_ms` is how long it lasts after each renewal; 0: until it is released or its session ends.
+    `already_held`: it was there before the request, and is whoever's who took it to give back.
     """
 
     grant_id: str
@@ -58,6 +59,7 @@ class Grant(Record):
     session_id: str = ""
     lease_ms: int = 0
     waited_ms: int = 0
+    already_held: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
