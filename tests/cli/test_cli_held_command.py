@@ -230,10 +230,8 @@ def test_a_lock_that_was_lost_is_5_whatever_the_command_did(build, lock):
         "the lock of src was lost while it was needed: it is not held any more."
     )
     result = lock(script="exit 0")
-    assert (result.exit_code, result.stderr) == (
-        5,
-        "the lock of src was lost while it was needed: it is not held any more; the command had ended with 0\n",
-    )
+    lost = "the lock of src was lost while it was needed: it is not held any more"
+    assert (result.exit_code, result.stderr) == (5, f"{lost}; the command had ended with 0\n")
 
 
 def test_a_coordinator_that_is_away_at_the_end_does_not_change_the_exit_code(build, lock):
