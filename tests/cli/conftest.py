@@ -81,6 +81,7 @@ class FakeClient(FakeLocks):
     workers: list = field(default_factory=list)
     pools: list = field(default_factory=list)
     full_tasks: dict = field(default_factory=dict)
+    patches: dict = field(default_factory=dict)
     outputs: list = field(default_factory=list)
     explanations: list = field(default_factory=list)
     ended_attempts: list = field(default_factory=list)
@@ -206,6 +207,10 @@ class FakeClient(FakeLocks):
         if task_id not in self.full_tasks:
             raise NotFoundError(f"No task {task_id} in session {session.session_id}.")
         return self.full_tasks[task_id]
+
+    def get_patch(self, session_id, task_id, *, attempt=0):
+        self._call("get_patch", session_id, task_id, attempt=attempt)
+        return self.patches[task_id]
 
     def cancel_task(self, session_id, task_id, *, reason=""):
         self._call("cancel_task", session_id, task_id)

@@ -40,7 +40,8 @@ def test_twenty_made_at_once_all_work_and_are_all_removed(repository: Repository
         assert not Path(tree.path).exists()
     assert len(repository.git("worktree", "list").split("\n")) == 1
     assert (repository.state()[0], repository.git("rev-parse", "HEAD")) == before
-    assert [one.name for one in (repository.folder / ".buildrunner/worktrees").iterdir()] == ["lock"]
+    left = [one.name for one in (repository.folder / ".buildrunner/worktrees/s-1").iterdir()]
+    assert left == [worktrees.REPOSITORY_FILE]
 
 
 def test_one_begins_at_what_is_checked_out_and_then_at_the_branch_of_its_session(

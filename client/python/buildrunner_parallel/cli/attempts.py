@@ -10,6 +10,8 @@ from . import phrases
 from .phrases import clock, error_phrase, size, span
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from buildrunner_parallel.records import Attempt, Task
 
     from .render import Cell, Output
@@ -21,8 +23,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def show_attempts(out: Output, task: Task) -> None:
-    """Writes every attempt, oldest first, each with its error, warnings and changed files."""
+def show_attempts(out: Output, task: Task, trees: Mapping[int, str]) -> None:
+    """Writes every attempt, oldest first, each with its error, warnings, changed files and branch.
+
+    `trees` has the worktrees that are still there, by number of the attempt.
+    """
     if not task.attempts:
         return
     # What stands above already is not said again.
@@ -30,21 +35,21 @@ def show_attempts(out: Output, task: Task) -> None:
     out.line()
     if out.is_terminal:
         for attempt in task.attempts:
-            out.facts(_facts(attempt, told))
+            out.facts(_facts(attempt, told, trees))
         return
     out.table(COLUMNS, [_row(attempt) for attempt in task.attempts])
     for attempt in task.attempts:
-        for name, text in _remarks(attempt, told):
+        for name, text in _remarks(attempt, told, trees):
             out.line(f"attempt {attempt.number}: {name}: {text}")
 
 
-def _facts(attempt: Attempt, told: str) -> dict[str, Cell]:
+def _facts(attempt: Attempt, told: str, trees: Mapping[int, str]) -> dict[str, Cell]:
     """One attempt for a terminal of any width: sentences are folded where columns would be cut."""
     facts: dict[str, Cell] = {f"attempt {attempt.number}": _ending(attempt)}
     facts["  where"] = _place(attempt)
     facts["  used"] = _usage(attempt)
     facts["  output"] = _output(attempt)
-    for name, text in _remarks(attempt, told):
+    for name, text in _remarks(attempt, told, trees):
         facts[f"  {name}"] = (text, "yellow" if name.startswith("warning") else "")
     return {name: value for name, value in facts.items() if value}
 
@@ -94,8 +99,8 @@ def _output(attempt: Attempt) -> str:
     return size(attempt.output_bytes) + (f", {size(dropped)} of it left out of the middle" if dropped else "")
 
 
-def _remarks(attempt: Attempt, told: str) -> list[tuple[str, str]]:
-    """Error (unless `told`), warnings and changed files, with the name that each stands under."""
+def _remarks(attempt: Attempt, told: str, trees: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Error (unless `told`), warnings, changed files and branch, with the name that each stands under."""
     remarks = [("error", error_phrase(attempt.error))] if attempt.error and attempt.error != told else []
     numbered = len(attempt.warnings) > 1
     for number, warning in enumerate(attempt.warnings, start=1):
@@ -104,6 +109,10 @@ def _remarks(attempt: Attempt, told: str) -> list[tuple[str, str]]:
     if files:
         more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
         remarks.append(("changed", ", ".join(files[:SHOWN_FILES]) + more))
+    if attempt.branch:
+        remarks.append(("branch", attempt.branch + (", merged" if attempt.merged else "")))
+    if attempt.number in trees:
+        remarks.append(("worktree", trees[attempt.number]))
     return remarks
 
 

@@ -10,6 +10,7 @@ import typer
 from . import exit_codes, phrases
 from .command import command
 from .invocation import Invocation
+from .worktrees import clear_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +52,15 @@ def cleanup(
         if not run.settings.as_json:
             _list(run, old)
         deleted = [] if dry_run or not client else _delete(run, client, old, days, yes)
+        trees = clear_deleted(client, deleted) if client and deleted else []
     if run.settings.as_json:
         return _document(run, old if dry_run else deleted, dry_run)
     if dry_run:
         return run.out.line(f"Would delete {phrases.number_of(len(old), 'session')}; nothing was deleted")
-    return run.out.line(f"Deleted {phrases.number_of(len(deleted), 'session')}, with all tasks and output")
+    rest = f", and {phrases.number_of(len(trees), 'worktree')}" if trees else ""
+    return run.out.line(
+        f"Deleted {phrases.number_of(len(deleted), 'session')}, with all tasks and output{rest}"
+    )
 
 
 def can_ask(run: Invocation) -> bool:

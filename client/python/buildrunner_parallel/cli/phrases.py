@@ -86,10 +86,19 @@ def error_phrase(error: str) -> str:
     return _TOLD_ERRORS.get(error, error)
 
 
+_TOLD_REASONS = {
+    "TIMEOUT": "timed out",
+    "CRASH_LIMIT": "crashed too often",
+    "LOCK_LOST": "lock lost",
+    "UNDECLARED_WRITE": "undeclared write",
+    "MERGE_CONFLICT": "merge conflict",
+    "MERGE_FAILED": "not merged",
+}
+
+
 def task_state(task: TaskSummary) -> Cell:
     """The status, with the reason where that says more."""
-    told = {"TIMEOUT": "timed out", "CRASH_LIMIT": "crashed too often", "LOCK_LOST": "lock lost"}
-    suffix = f" ({told[task.reason]})" if task.reason in told else ""
+    suffix = f" ({_TOLD_REASONS[task.reason]})" if task.reason in _TOLD_REASONS else ""
     return status_cell(task.status.value, suffix)
 
 

@@ -17,12 +17,13 @@ from .invocation import Invocation
 from .options import SessionArgument, TaskArgument
 from .phrases import clock, error_phrase, size, task_state, wait_phrase
 from .quoting import work_line
+from .worktrees import kept_trees, session_branch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.records import PathRequest, Payload, Task
+    from buildrunner_parallel.records import Patch, PathRequest, Payload, Task
 
     from .render import Cell
 
@@ -40,27 +41,39 @@ def show(
     result: Annotated[
         bool, typer.Option("--result", help="Write the result's bytes, and nothing else.")
     ] = False,
+    patch: Annotated[
+        bool, typer.Option("--patch", help="Write what it changed as a git patch, and nothing else.")
+    ] = False,
 ) -> None:
     """Show one task: what it is, its attempts with times, exit codes and resources, its result."""
     from buildrunner_parallel.records import record_to_json
 
     if result and run.settings.as_json:
         raise typer.BadParameter("--json has the result already: say one of the two", param_hint="--result")
+    if patch and (result or run.settings.as_json):
+        raise typer.BadParameter("goes without --result and --json: say one of them", param_hint="--patch")
     with run.existing() as client:
+        if patch:
+            return _write_patch(run, client.get_patch(session_id, task_id))
         task = client.get_task(session_id, task_id)
         if result:
             return _write_result(run, task)
         task = _explained(client, task)
+        trees = kept_trees(client, task)
     if run.settings.as_json:
         return run.out.document(task=record_to_json(task))
     if run.settings.quiet:
         return run.out.always(task.summary.status.value)
     run.out.facts(_facts(task))
-    show_attempts(run.out, task)
+    show_attempts(run.out, task, trees)
     _show_result(run, task)
     place = (task.summary.session_id, task.summary.task_id)
     if task.attempts:
         run.out.hint(f"Its output:      {run.command_line('logs', *place)}")
+    if any(attempt.patch_bytes for attempt in task.attempts):
+        run.out.hint(f"What it changed: {run.command_line('show', *place, '--patch')}")
+    if branch := _to_merge(task):
+        run.out.hint(f"To merge it:     git merge {branch}")
     return run.out.hint(f"What happened:   {run.command_line('story', *place)}")
 
 
@@ -99,6 +112,10 @@ def _conditions(task: Task) -> dict[str, Cell]:
         "directory": _directory(task),
         "needs": _names(spec.needs),
         "locks": _names([_lock_phrase(file) for file in spec.files]),
+        "audit": spec.audit if spec.audit != "auto" else "",
+        "isolated": ("worktree, merged when it succeeds" if spec.merge else "worktree")
+        if spec.isolation == "worktree"
+        else "",
         "labels": _names(spec.labels),
         "wanted worker": spec.worker_id,
         "slots": str(spec.slots) if spec.slots > 1 else "",
@@ -143,6 +160,31 @@ def _result(task: Task) -> Payload | None:
     return next((attempt.result for attempt in reversed(task.attempts) if attempt.result), None)
 
 
+def _to_merge(task: Task) -> str:
+    """The branch that has the work of its last attempt: the session's once it is on that."""
+    last = task.attempts[-1] if task.attempts else None
+    if last is None or not last.branch:
+        return ""
+    return session_branch(task.summary.session_id) if last.merged else last.branch
+
+
+def _write_patch(run: Invocation, patch: Patch) -> None:
+    """As it is in a pipe, for `git apply`; what was cut off is told beside it."""
+    if patch.dropped_bytes:
+        typer.echo(f"Attempt {patch.attempt}: {size(patch.dropped_bytes)} at the end were not kept", err=True)
+    if run.out.is_terminal:
+        for line in patch.patch.decode("utf-8", "replace").splitlines():
+            run.out.always(output_line(line))
+        return
+    _write_bytes(patch.patch)
+
+
+def _write_bytes(data: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def _write_result(run: Invocation, task: Task) -> None:
     """Raises NotFoundError when there is none: an empty file would look like an empty result."""
     from buildrunner_parallel.errors import NotFoundError
@@ -154,10 +196,7 @@ def _write_result(run: Invocation, task: Task) -> None:
         )
     if run.out.is_terminal:
         return _show_alone(run, result)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(result.data)
-    sys.stdout.buffer.flush()
-    return None
+    return _write_bytes(result.data)
 
 
 def _show_alone(run: Invocation, result: Payload) -> None:

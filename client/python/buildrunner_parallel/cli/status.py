@@ -11,6 +11,7 @@ from .invocation import Invocation
 from .lock_phrases import is_by_hand, lock_path, waiter_phrase
 from .phrases import age, clock, counts, progress, session_status, span, status_cell, utc_now, wait_phrase
 from .render import Cell
+from .worktrees import has_branch, session_branch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,6 +56,8 @@ def show_status(run: Invocation, client: Client, session: Session, verbose: bool
             )
     if verbose:
         _show_surroundings(run, client, session)
+        if has_branch(client, session):
+            run.out.hint(f"To merge its work: git merge {session_branch(session.session_id)}")
     return None
 
 

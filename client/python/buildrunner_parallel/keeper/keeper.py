@@ -18,6 +18,7 @@ from .plan import REFUSED_STATE, Decision, Step
 from .registry import write_json
 
 if TYPE_CHECKING:
+    from .attic import Attic
     from .chores import Chores
     from .fleet import Fleet
     from .link import CoordinatorLink
@@ -38,6 +39,8 @@ class Keeper:
         self._cleaning: Chores | None = None
         self._link: CoordinatorLink | None = None
         self._fleet: Fleet | None = None
+        self._clearing: Chores | None = None
+        self._attic: Attic | None = None
         self._asked_to_end = False
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -69,8 +72,9 @@ class Keeper:
         return decision
 
     def _look_after_workers(self, now_s: float) -> None:
-        if self._fleet is None or self._link is None:
+        if self._fleet is None or self._link is None or self._attic is None:
             # Only now, since loading gRPC takes as long as a coordinator takes to come up.
+            from .attic import Attic
             from .chores import Chores
             from .fleet import Fleet
             from .link import CoordinatorLink
@@ -79,12 +83,15 @@ class Keeper:
             self._cleaning = Chores("clean", self.wake)
             self._link = CoordinatorLink(self._data, self.wake)
             self._fleet = Fleet(self._data, self._link, self._calls, self._cleaning)
+            self._clearing = Chores("clear", self.wake, threads=1)
+            self._attic = Attic(self._data, self._link.is_gone, self._clearing)
         self._link.step()
         self._coordinator.announced_end = self._link.closing
-        for chores in (self._calls, self._cleaning):
+        for chores in (self._calls, self._cleaning, self._clearing):
             if chores is not None:
                 chores.finish()
         self._fleet.step(now_s)
+        self._attic.step(now_s)
 
     # ----------------------------------------------------------------- waiting
 

@@ -129,6 +129,14 @@ class CoordinatorLink:
             return False
         return True
 
+    def is_gone(self, session_id: str) -> bool:
+        """Whether the coordinator knows no session of this id any more."""
+        try:
+            self._client().get_session(session_id)
+        except NotFoundError:
+            return True
+        return False
+
     def drain(self, worker_id: str) -> bool:
         """Has a worker leave; False when the coordinator does not know it."""
         try:

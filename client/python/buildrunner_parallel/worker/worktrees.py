@@ -23,6 +23,8 @@ from buildrunner_parallel.workspace import find_workspace
 from .git_calls import TIMEOUT_S, Checkout, GitFailed, git
 
 FOLDER = "worktrees"
+REPOSITORY_FILE = "repository"
+"""In a session's folder, until the session is gone: the git directory that has its branches."""
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 160
 
@@ -131,6 +133,7 @@ def grow(checkout: Checkout, whose: Identity) -> tuple[OwnTree, Owner]:
             # Without files yet: those are written when others may make theirs.
             where = ("--no-checkout", "--no-track", "-b", tree.branch, tree.path, base)
             git(checkout.top, "worktree", "add", "--quiet", *where)
+            Path(tree.path).with_name(REPOSITORY_FILE).write_text(tree.common_dir, errors="surrogateescape")
             tree.git_dir = git(tree.path, "rev-parse", "--absolute-git-dir").text
             _write_record(tree)
         except (GitFailed, OSError):
@@ -204,8 +207,6 @@ def remove(tree: OwnTree, owner: Owner, *, keep_branch: bool) -> None:
         _raze(tree, keep_branch=keep_branch)
         owner.release()
     shutil.rmtree(old, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(tree.path))
 
 
 def keep(tree: OwnTree, owner: Owner) -> None:
@@ -227,8 +228,6 @@ def _raze(tree: OwnTree, *, keep_branch: bool) -> None:
     for ending in (".json", ".owner"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(tree.path + ending)
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(tree.path))
 
 
 def _write_record(tree: OwnTree) -> None:
