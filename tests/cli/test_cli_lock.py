@@ -138,10 +138,20 @@ def test_a_refusal_names_every_conflict_and_what_to_do(build, br):
         "worker d4e5f6a7 at box for 3m05s; wait for it with --wait, or take it away: "
         "br parallel unlock --force a1-0 --reason TEXT",
         "  ./ (exclusive): src/ was asked for before (shared) by session ffffffff (Lint) at box, 2nd in the "
-        "queue, which waits for 4.0s; wait behind it with --wait",
+        "queue, which waits for 4.0s; wait for it with --wait",
         "  src/app.py (exclusive): src/ is held (exclusive) by session ffffffff (Lint) for 3m05s, and "
         "nothing was heard of that session for 2h00m; if nobody needs it: br parallel unlock ffffffff src/",
     ]  # fmt: skip
+
+
+def test_whoever_has_waited_and_whoever_cannot_is_not_told_to_add_an_option(build, br):
+    build.failing["acquire_locks"] = build.failing["retry_tasks"] = LockConflictError(
+        "taken", conflicts=[conflict()]
+    )
+    assert "; wait longer for it, or take it away: " in br("lock", "a3f2", "src", "--wait=5s").stderr
+    retried = br("retry", "a3f2")
+    assert retried.exit_code == 5
+    assert "; wait for it, or take it away: " in retried.stderr
 
 
 def test_of_a_circle_nobody_is_told_to_wait(build, br):

@@ -138,6 +138,7 @@ def test_a_lock_within_a_lock_knows_the_outer_one(street: Street) -> None:
     assert street.held() == []
 
 
+@pytest.mark.slow
 def test_whoever_kills_the_program_ends_the_command_and_its_lease_ends_the_lock(street: Street) -> None:
     process = street.begin("lock", street.one, "src/", "--lease", "1s", "--", "sh", "-c", "sleep 611 & wait")
     eventually(lambda: street.sleepers("611"), "the command runs")

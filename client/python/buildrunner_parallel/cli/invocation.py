@@ -61,6 +61,8 @@ class Invocation:
         self.settings = settings
         # Said when the user interrupts: how to come back to what goes on.
         self.come_back = ""
+        # Said of a lock that is in the way: what to do if there is time.
+        self.waiting = "wait for it"
 
     @cached_property
     def out(self) -> Output:

@@ -62,6 +62,7 @@ def lock(
     if words_to_run and run.settings.as_json:
         raise typer.BadParameter("standard output belongs to CMD", param_hint="--json")
     run.come_back = "Nothing is held."
+    run.waiting = "wait longer for it" if patience else "wait for it with --wait"
     with run.existing() as client:
         session = client.get_session(session_id)
         if words_to_run:

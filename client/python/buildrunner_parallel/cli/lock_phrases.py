@@ -96,12 +96,12 @@ def _way_out(run: Invocation, one: LockConflict, is_circle: bool) -> str:
     if is_circle and not one.lock_id:
         return "nobody in a circle goes on before one of them gives up"
     if one.queue_position or not one.lock_id:
-        return "wait behind it with --wait"
+        return run.waiting
     if one.silent_ms >= _FORGOTTEN_MS:
         held = path_text(one.held_path, one.held_kind.value)
         return f"if nobody needs it: {run.command_line('unlock', one.holder.session_id, held)}"
     force = f"take it away: {run.command_line('unlock', '--force', one.lock_id)} --reason TEXT"
-    return f"release it first, or {force}" if is_circle else f"wait for it with --wait, or {force}"
+    return f"release it first, or {force}" if is_circle else f"{run.waiting}, or {force}"
 
 
 def ends_phrase(lock: PathLock, now: datetime) -> str:
