@@ -193,6 +193,41 @@ def test_a_signal_to_the_starter_is_passed_on_once(starter, tmp_path, name):
     assert Path(f"{file}.seen").read_text() == "1\n"
 
 
+COUNTER = """
+    import os, signal, sys, time
+
+    def heed(*_):
+        print(1, file=open(sys.argv[1] + ".seen", "a"))
+
+    signal.signal(signal.SIGINT, heed)
+    print(os.getpid(), file=open(sys.argv[1], "w"))
+    while not os.path.exists(sys.argv[1] + ".end"):
+        time.sleep(0.02)
+    sys.exit(6)
+"""
+
+
+def test_each_key_of_the_terminal_reaches_the_command_once(tmp_path):
+    file = tmp_path / "pids"
+    counter = [sys.executable, "-c", textwrap.dedent(COUNTER), str(file)]
+    words = [sys.executable, "-c", textwrap.dedent(STARTER), *counter]
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as terminal:
+        pids_in(file, 1)
+        for presses in range(1, 6):
+            terminal.stdin.write(b"\x03")
+            terminal.stdin.flush()
+            pids_in(Path(f"{file}.seen"), presses)
+        Path(f"{file}.end").touch()
+        assert terminal.wait(GIVE_UP_S) == 6
+    assert Path(f"{file}.seen").read_text() == "1\n" * 5
+
+
 # ---------------------------------------------------------------- the whole command
 
 
@@ -226,9 +261,7 @@ def test_nothing_runs_where_the_paths_are_held(build, lock, tmp_path):
 
 
 def test_a_lock_that_was_lost_is_5_whatever_the_command_did(build, lock):
-    build.failing["lock_end"] = LockLostError(
-        "the lock of src was lost while it was needed: it is not held any more."
-    )
+    build.failing["lock_end"] = LockLostError("the lock of src was lost: it is not held any more.")
     result = lock(script="exit 0")
     lost = "the lock of src was lost while it was needed: it is not held any more"
     assert (result.exit_code, result.stderr) == (5, f"{lost}; the command had ended with 0\n")

@@ -237,6 +237,31 @@ def test_explain_follows_a_holder_by_hand_to_what_he_waits_for_himself(held, br)
     ]  # fmt: skip
 
 
+def test_what_the_coordinator_tells_of_a_holder_stays_where_nothing_stands_below(held, br):
+    held.listing = LockListing(held.listing.locks)
+    message = "waits for src, held by session a3f2e1d9 (Build v3.1); that waits for lib, which y holds"
+    wait = Wait(WaitKind.LOCKS, message, ("src",), (BY_HAND,))
+    held.full_tasks["ship"] = Task(
+        TaskSummary("b7c8d9e0", "ship", TaskStatus.QUEUED), TaskSpec(task_id="ship")
+    )
+    held.explanations = [TaskExplanation("ship", TaskStatus.QUEUED, (wait,))]
+    assert br("explain", "b7c8", "ship").stdout.splitlines()[1:] == [f"- {message}"]
+
+
+def test_explain_tells_what_a_running_task_asked_for_by_hand(held, br):
+    asker = replace(BY_HAND, session_id="b7c8d9e0", task_id="ship", attempt_id="a1")
+    (behind_src,) = held.listing.waiters[0].conflicts
+    waiter = LockWaiter(asker, (PathRequest("src/app.py", "exclusive", "file"),), 2000, 1, (behind_src,))
+    held.listing = LockListing(held.listing.locks, (waiter,))
+    summary = TaskSummary("b7c8d9e0", "ship", TaskStatus.RUNNING, worker_id="w1")
+    held.full_tasks["ship"] = Task(summary, TaskSpec(task_id="ship"))
+    held.explanations = [TaskExplanation("ship", TaskStatus.RUNNING, ())]
+    assert br("explain", "b7c8", "ship").stdout.splitlines() == [
+        "Task ship of session b7c8d9e0 (Docs) runs on worker w1",
+        "- has waited 2.0s for src/app.py, 1st in the queue: src/ held by a3f2e1d9 (Build v3.1) for 5m00s",
+    ]
+
+
 def test_explain_tells_what_a_session_waits_for_by_hand(held, br, br_json):
     lines = br("explain", "a3f2").stdout.splitlines()
     assert lines[-1].startswith(

@@ -182,3 +182,11 @@ def test_the_schema_is_the_whole_output(fake, br):
 def test_there_is_no_other_schema(fake, br):
     assert br("schema", "workers").exit_code == 2
     assert br("schema").exit_code == 2
+
+
+def test_who_holds_a_path_by_hand_is_named_by_his_session(build, br, plan):
+    holders = (LockHolder("b7c8d9e0", "Docs", grant_id="ab12"),)
+    wait = Wait(WaitKind.LOCKS, "waits for src, held by session b7c8d9e0 (Docs)", ("src",), holders)
+    build.preview = PlanPreview(1, waits=(TaskExplanation("a", TaskStatus.QUEUED, (wait,)),))
+    lines = br("preview", "--plan", plan).stdout.splitlines()
+    assert lines[-1] == "a\twaits for src, held by session b7c8d9e0 (Docs)\tb7c8d9e0 (by hand)"

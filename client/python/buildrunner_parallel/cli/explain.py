@@ -160,14 +160,14 @@ def _explain_task(run: Invocation, client: Client, session: Session, task_id: st
         return run.out.document(task=record_to_json(task), waits=waits)
     run.out.sentence(f"{_place(session, task)} {_state(task.summary)}")
     for link in links:
-        for line in _link_lines(link, session):
+        for line in _link_lines(link, links, session):
             run.out.sentence(line)
     return _tell_next(run, session, task.summary, bool(links and links[0].waits))
 
 
-def _link_lines(link: Link, session: Session) -> list[str]:
+def _link_lines(link: Link, links: Sequence[Link], session: Session) -> list[str]:
     """The reasons of the task itself as a list; below them, deeper each time, those of what it waits for."""
-    told = link_sentences(link)
+    told = link_sentences(link, links)
     if not link.depth:
         return [f"- {sentence}" for sentence in told]
     name = link.task_id if link.session_id == session.session_id else f"{link.session_id}/{link.task_id}"

@@ -10,7 +10,7 @@ from .lock_phrases import is_by_hand, waiter_phrase
 from .phrases import wait_phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence, Set
 
     from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import LockHolder, LockListing, TaskExplanation, Wait
@@ -95,18 +95,21 @@ def _holder_name(holder: LockHolder) -> str:
     return f"{session}/{holder.task_id}" if holder.task_id else session
 
 
-def link_sentences(link: Link) -> list[str]:
-    """What keeps the task of a link; what stands below it, in links of its own, is left out: why its needs
-    do not run, and whom its holders wait for."""
-    told = [_sentence(wait) if link.depth < MOST_DEPTH else wait_phrase(wait) for wait in link.waits]
+def link_sentences(link: Link, links: Sequence[Link]) -> list[str]:
+    """What keeps the task of a link; what stands below it, in `links` of its own, is left out: why its needs
+    do not run, and what the first of its holders waits for."""
+    shown = {(one.session_id, one.task_id) for one in links}
+    told = [_sentence(wait, shown) if link.depth < MOST_DEPTH else wait_phrase(wait) for wait in link.waits]
     return told or ([f"is {link.status}"] if link.depth and link.task_id else [])
 
 
-def _sentence(wait: Wait) -> str:
+def _sentence(wait: Wait, shown: Set[tuple[str, str]]) -> str:
     if wait.kind.value == "needs" and wait.names:
         return _needs(wait)
     told = wait_phrase(wait)
-    return told.partition(_CHAIN)[0] if wait.kind.value == "locks" else told
+    first = next(iter(wait.holders), None) if wait.kind.value == "locks" else None
+    is_below = first is not None and (first.session_id, first.task_id) in shown
+    return told.partition(_CHAIN)[0] if is_below else told
 
 
 def _needs(wait: Wait) -> str:
