@@ -28,7 +28,6 @@ def test_one_look_at_a_time_with_a_pause_between(tmp_path: Path) -> None:
     asked: list[str] = []
     chores = RecordingChores()
 
-
     def is_gone(session_id: str) -> bool:
         asked.append(session_id)
         return False

@@ -17,6 +17,7 @@ from . import (
     cleanup,
     coordinator,
     explain,
+    guard,
     joblog,
     lock,
     locks,
@@ -105,6 +106,7 @@ _NOUNS = (
 
 for _noun in _NOUNS:
     parallel_app.registered_commands += _noun.app.registered_commands
+parallel_app.add_typer(guard.guard_app, name="guard")
 br_app.add_typer(parallel_app, name="parallel")
 
 

@@ -527,7 +527,9 @@ Global___LockWaitFigures: _TypeAlias = LockWaitFigures  # noqa: Y015
 
 @_typing.final
 class LockStatistics(_message.Message):
-    """A path as it was asked for, and what those who waited for it waited."""
+    """A path that was in the way, as its holders named it, and how long it was
+    waited for. Who waited for two paths at once counts with both.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

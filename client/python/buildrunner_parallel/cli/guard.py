@@ -1,0 +1,82 @@
+"""The group of commands that guard commits: guard install, guard remove, guard status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .command import command
+from .invocation import Invocation
+from .usage import OneLineGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from buildrunner_parallel.guard.install import HookState
+
+guard_app = typer.Typer(
+    name="guard",
+    help="Git hooks that look at path locks before a commit.",
+    cls=OneLineGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@command(guard_app, "install")
+def install(
+    run: Invocation,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse people too, instead of warning them.")
+    ] = False,
+) -> None:
+    """Put the hooks into this repository, for all of its worktrees.
+
+    A commit of a path that somebody else holds is refused within tasks, and so is one that nobody can check;
+    people are warned. Hooks that are there already are run first, as before.
+    """
+    from buildrunner_parallel.guard import install as hooks
+
+    _show(run, hooks.install(strict=strict), "Guards are installed")
+
+
+@command(guard_app, "remove")
+def remove(run: Invocation) -> None:
+    """Take the hooks out again; what was there before is put back as it was."""
+    from buildrunner_parallel.guard import install as hooks
+
+    taken = hooks.remove()
+    _show(run, taken, "Guards are removed" if taken else "No guards are installed here")
+
+
+@command(guard_app, "status")
+def status(run: Invocation) -> None:
+    """Show which hooks are installed, and where."""
+    from buildrunner_parallel.guard import install as hooks
+
+    found = hooks.look()
+    are_there = any(one.state != hooks.ABSENT for one in found)
+    _show(run, found, "" if are_there else "No guards are installed here")
+
+
+def _show(run: Invocation, hooks: Sequence[HookState], sentence: str) -> None:
+    if run.settings.as_json:
+        run.out.document(hooks=[
+            {"name": one.name, "path": str(one.path), "status": one.state, "strict": one.strict,
+             "chained": one.chained}
+            for one in hooks
+        ])  # fmt: skip
+        return
+    if sentence:
+        run.out.sentence(sentence)
+    if hooks:
+        run.out.table(
+            ("hook", "status", "people", "runs first", "~file"),
+            [
+                (one.name, one.state, "refused" if one.strict else "warned",
+                 "the hook from before" if one.chained else "", str(one.path))
+                for one in hooks
+            ],
+        )  # fmt: skip

@@ -1,0 +1,133 @@
+"""Which paths a commit touches, and which updates of references are commits at all. Real git."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from buildrunner_parallel.guard import changes
+from buildrunner_parallel.guard.check import request_of
+
+ZERO = "0" * 40
+
+
+@pytest.fixture
+def git(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("GIT_", "BR_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        words = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    run("init", "-q", "-b", "main")
+    return run
+
+
+def write(tmp_path, *names: str, text: str = "x\n") -> None:
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def unreached(git, message: str = "new") -> str:
+    """A commit of the index that no reference leads to."""
+    parent = ["-p", "HEAD"] if git("rev-list", "--all") else []
+    return git("commit-tree", git("write-tree"), *parent, "-m", message)
+
+
+def test_the_first_commit_touches_all_that_is_in_it(git, tmp_path):
+    write(tmp_path, "a", "b/c")
+    git("add", ".")
+    assert sorted(changes.staged()) == ["a", "b/c"]
+    update = changes.Update(ZERO, unreached(git), "refs/heads/main")
+    assert sorted(changes.committed([update])) == ["a", "b/c"]
+
+
+def test_renames_have_two_ends_and_odd_names_are_whole(git, tmp_path):
+    odd = 'a "quoted"\nname\twith ä'
+    write(tmp_path, "old", odd, text="some content that is long enough to be found as a rename\n")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    git("mv", "old", "new")
+    git("rm", "-q", odd)
+    assert sorted(changes.staged()) == sorted(["new", "old", odd])
+    update = changes.Update(git("rev-parse", "HEAD"), unreached(git), "refs/heads/main")
+    assert sorted(changes.committed([update])) == sorted(["new", "old", odd])
+
+
+def test_a_merge_touches_what_neither_side_has_so(git, tmp_path):
+    write(tmp_path, "both", "left", "right")
+    git("add", ".")
+    git("commit", "-qm", "base")
+    git("checkout", "-qb", "side")
+    write(tmp_path, "right", "both", text="side\n")
+    git("commit", "-qam", "side")
+    git("checkout", "-q", "main")
+    write(tmp_path, "left", "both", text="main\n")
+    git("commit", "-qam", "main")
+    write(tmp_path, "both", text="resolved\n")
+    write(tmp_path, "right", text="side\n")
+    git("add", ".")
+    merge = git("commit-tree", git("write-tree"), "-p", "main", "-p", "side", "-m", "merge")
+    assert changes.committed([changes.Update(git("rev-parse", "main"), merge, "refs/heads/main")]) == ["both"]
+
+
+def test_commits_that_are_there_already_touch_nothing(git, tmp_path):
+    write(tmp_path, "a")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    head = git("rev-parse", "HEAD")
+    assert changes.committed([changes.Update(ZERO, head, "refs/heads/copy")]) == []
+
+
+def test_a_thousand_commits_at_once_are_compared_by_their_ends(git, tmp_path, monkeypatch):
+    monkeypatch.setattr(changes, "MOST_COMMITS", 2)
+    write(tmp_path, "a")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    first = parent = git("rev-parse", "HEAD")
+    for number in range(4):
+        write(tmp_path, f"n{number}", "a" if number % 2 else "b", text=f"{number}\n")
+        git("add", ".")
+        parent = git("commit-tree", git("write-tree"), "-p", parent, "-m", str(number))
+    update = changes.Update(first, parent, "refs/heads/main")
+    assert sorted(changes.committed([update])) == ["a", "b", "n0", "n1", "n2", "n3"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "new", "counts"),
+    [
+        ("refs/heads/main", "1" * 40, True),
+        ("refs/heads/a/b", "1" * 64, True),
+        ("HEAD", "1" * 40, True),
+        ("refs/heads/main", ZERO, False),
+        ("refs/stash", "1" * 40, False),
+        ("refs/tags/v1", "1" * 40, False),
+        ("refs/remotes/origin/main", "1" * 40, False),
+        ("refs/notes/commits", "1" * 40, False),
+        ("HEAD", "ref:refs/heads/main", False),
+    ],
+)
+def test_which_updates_count(reference, new, counts):
+    assert bool(changes.parse(f"{ZERO} {new} {reference}\n")) == counts
+
+
+def test_a_branch_and_the_head_on_it_are_one_update():
+    lines = f"{ZERO} {'1' * 40} HEAD\n{ZERO} {'1' * 40} refs/heads/main\n"
+    assert [one.reference for one in changes.parse(lines)] == ["refs/heads/main"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "kind"),
+    [(b"src/[id].py", "src/[id].py", "file"), (b"src/\xff.py", "src", "tree"), (b"\xff", ".", "tree"),
+     (b"\xff/a", ".", "tree")],
+)  # fmt: skip
+def test_a_name_that_no_lock_can_have_stands_for_its_folder(name, path, kind):
+    found = request_of(name.decode("utf-8", "surrogateescape"))
+    assert (found.path, found.kind) == (path, kind)
