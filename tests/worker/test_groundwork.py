@@ -183,6 +183,30 @@ async def test_a_conflict_makes_the_attempt_fail(yard: Yard, repository: Reposit
     assert repository.git("show", "br/s-1/session:src/app.py") == "a41"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "then"),
+    [
+        (types_pb2.OUTCOME_SUCCEEDED, types_pb2.OUTCOME_FAILED),
+        (types_pb2.OUTCOME_TIMED_OUT, types_pb2.OUTCOME_TIMED_OUT),
+    ],
+)
+async def test_what_cannot_be_committed_is_kept_and_is_no_success(
+    yard: Yard,
+    repository: Repository,
+    outcome: types_pb2.Outcome.ValueType,
+    then: types_pb2.Outcome.ValueType,
+) -> None:
+    attempt = attempt_of(isolation=WORKTREE)
+    await yard.prepared(attempt)
+    tree = ground_of(attempt).directory
+    put(tree, "work.txt", "work\n")
+    put(str(repository.folder / ".git/worktrees/task-41-1"), "HEAD", "ref: nonsense\n")
+    report = await yard.closed(attempt, outcome)
+    assert report.outcome == then
+    assert report.audit.failure.startswith(f"what it did could not be committed and is kept in {tree}: git ")
+    assert has(f"{tree}/work.txt")
+
+
 async def test_nothing_is_merged_while_the_lease_does_not_hold(yard: Yard, repository: Repository) -> None:
     attempt = attempt_of(isolation=WORKTREE, merge=True)
     await yard.prepared(attempt)

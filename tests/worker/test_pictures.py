@@ -72,6 +72,27 @@ def test_what_a_task_commits_itself_counts_also_when_it_was_changed_before(
     assert found.patch == b""
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["git pack-refs --all", "git checkout --quiet --detach", "git checkout --quiet -b feature/x", "true"],
+)
+def test_the_commit_that_is_checked_out_is_known_wherever_git_keeps_it(
+    repository: Repository, studio: Studio, place: str
+) -> None:
+    subprocess.run(place, shell=True, cwd=repository.folder, check=True)
+    assert studio.take().head == repository.git("rev-parse", "HEAD")
+
+
+def test_a_picture_of_what_has_not_changed_is_the_one_before(repository: Repository, studio: Studio) -> None:
+    repository.write("new.txt", "1\n")
+    trees = [studio.take().tree for _ in range(3)]
+    repository.write("new.txt", "2\n")
+    trees.append(studio.take().tree)
+    repository.write("new.txt", "1\n")
+    trees.append(studio.take().tree)
+    assert trees[0] == trees[1] == trees[2] == trees[4] != trees[3]
+
+
 def test_pictures_leave_nothing_in_the_repository(repository: Repository, studio: Studio) -> None:
     repository.write("src/app.py", "dirty\n")
     repository.write("untracked.bin", "\0" * 5000)

@@ -41,6 +41,13 @@ def add_failure(report: pb.TaskReport, failure: str) -> None:
     report.audit.failure = one_line(failure)
 
 
+def add_loss(report: pb.TaskReport, error: str) -> None:
+    """What it did is not on its branch: that is no success."""
+    add_failure(report, error)
+    if report.outcome == types_pb2.OUTCOME_SUCCEEDED:
+        add_merge(report, pb.MERGE_OUTCOME_FAILED, error)
+
+
 def add_merge(report: pb.TaskReport, outcome: pb.MergeOutcome.ValueType, error: str) -> None:
     """What became of the merge; one that did not work makes the attempt fail."""
     report.audit.merge = outcome

@@ -71,10 +71,11 @@ class Checkout:
         env: Mapping[str, str] | None = None,
         accept: Iterable[int] = (0,),
         limit_bytes: int = OUTPUT_LIMIT_BYTES,
+        timeout_s: float = TIMEOUT_S,
     ) -> Answer:
         """As `git`, for exactly this worktree, whatever has become of its `.git` file."""
-        place = (f"--git-dir={self.git_dir}", f"--work-tree={self.top}")
-        return git(self.top, *place, *arguments, env=env, accept=accept, limit_bytes=limit_bytes)
+        call = (f"--git-dir={self.git_dir}", f"--work-tree={self.top}", *arguments)
+        return git(self.top, *call, env=env, accept=accept, limit_bytes=limit_bytes, timeout_s=timeout_s)
 
 
 def git(

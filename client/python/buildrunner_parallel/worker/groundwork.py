@@ -149,9 +149,13 @@ class Groundwork:
     ) -> None:
         tree, owner = ground.tree, ground.owner
         assert tree is not None and owner is not None
-        commit = tree.base
         try:
             commit = await self._on_thread(worktrees.seal, tree)
+        except (GitFailed, OSError) as error:
+            worktrees.keep(tree, owner)
+            audits.add_loss(report, f"what it did could not be committed and is kept in {tree.path}: {error}")
+            return
+        try:
             report.audit.base_commit = tree.base
             if commit != tree.base:
                 report.audit.branch, report.audit.commit = tree.branch, commit

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from .git_calls import OUTPUT_LIMIT_BYTES, Answer, Checkout, GitFailed
 
 MOST_FILES = 10_000
 MOST_NAMES_BYTES = 1 << 20
 PATCH_LIMIT_BYTES = 1 << 20
+_COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TRIES = 3
 _FRESH_AFTER = 200
 _FAST = ("-c", "core.looseCompression=0", "-c", "core.fsync=none", "-c", "core.splitIndex=false")
@@ -48,6 +51,8 @@ class Studio:
         self._checkout = checkout
         self._folder = folder
         self._taken = 0
+        self._tree = ""
+        self._tree_of: tuple[int, ...] = ()
         self.users = 0
         """Who holds a picture that is still to be compared."""
 
@@ -55,13 +60,38 @@ class Studio:
         """What is there now. Raises GitFailed, and OSError when the folder cannot be written."""
         if self._taken >= _FRESH_AFTER and not self.users:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._taken = 0
+            self._taken, self._tree = 0, ""
         if not self._taken:
             self._furnish()
         self._taken += 1
-        head = self._git("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1)).text
+        head = self._head()
         self._look()
-        return Picture(self._git(*_FAST, "write-tree").text, head)
+        return Picture(self._write_tree(), head)
+
+    def _head(self) -> str:
+        """Read off the files where that is plain: every call of git takes some milliseconds of the task's."""
+        checkout = self._checkout
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            text = Path(checkout.git_dir, "HEAD").read_text().strip()
+            if text.startswith("ref: refs/heads/"):
+                text = Path(checkout.common_dir, text.removeprefix("ref: ")).read_text().strip()
+            if _COMMIT.fullmatch(text):
+                return text
+        return self._git("rev-parse", "--verify", "--quiet", "HEAD", accept=(0, 1)).text
+
+    def _write_tree(self) -> str:
+        """The tree of the index; the one before when git has not written another index since."""
+        if not self._tree or self._stamp() != self._tree_of:
+            self._tree = self._git(*_FAST, "write-tree").text
+            self._tree_of = self._stamp()
+        return self._tree
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            found = os.stat(f"{self._folder}/index")
+        except FileNotFoundError:  # there is nothing to add
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _furnish(self) -> None:
         os.makedirs(f"{self._folder}/objects/info", mode=0o700, exist_ok=True)

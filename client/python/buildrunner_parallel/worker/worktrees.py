@@ -27,6 +27,8 @@ REPOSITORY_FILE = "repository"
 """In a session's folder, until the session is gone: the git directory that has its branches."""
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _LONGEST_NAME = 160
+_FILES_TIMEOUT_S = 600.0
+"""For writing or reading every file of a repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def grow(checkout: Checkout, whose: Identity) -> tuple[OwnTree, Owner]:
             owner.release()
             raise
     try:
-        tree.checkout.git("reset", "--hard", "--quiet")
+        tree.checkout.git("reset", "--hard", "--quiet", timeout_s=_FILES_TIMEOUT_S)
     except GitFailed:
         remove(tree, owner, keep_branch=False)
         raise
@@ -182,7 +184,8 @@ def seal(tree: OwnTree) -> str:
     for name in ("index.lock", "HEAD.lock"):  # of a git that was killed; nothing of the attempt runs any more
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{tree.git_dir}/{name}")
-    checkout.git("add", "--all", "--sparse", "--ignore-errors", "--", ".", accept=(0, 1))
+    adding = ("add", "--all", "--sparse", "--ignore-errors", "--", ".")
+    checkout.git(*adding, accept=(0, 1), timeout_s=_FILES_TIMEOUT_S)
     files = checkout.git("write-tree").text
     head, tip = checkout.git("rev-parse", "HEAD").text, _tip(checkout, tree.branch)
     strays = bool(tip) and checkout.git("merge-base", "--is-ancestor", tip, head, accept=(0, 1)).code == 1
