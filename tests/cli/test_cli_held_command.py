@@ -11,11 +11,15 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from buildrunner_parallel.cli import held_command
 from buildrunner_parallel.cli.lock_command import HeldCommand, variables
 from buildrunner_parallel.errors import LockConflictError, LockLostError, UnreachableError
+from buildrunner_parallel.worker import process_tree
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,7 @@ def test_each_key_of_the_terminal_reaches_the_command_once(tmp_path):
         stdout=subprocess.DEVNULL,
     ) as terminal:
         pids_in(file, 1)
+        assert terminal.stdin is not None
         for presses in range(1, 6):
             terminal.stdin.write(b"\x03")
             terminal.stdin.flush()
@@ -226,6 +231,27 @@ def test_each_key_of_the_terminal_reaches_the_command_once(tmp_path):
         Path(f"{file}.end").touch()
         assert terminal.wait(GIVE_UP_S) == 6
     assert Path(f"{file}.seen").read_text() == "1\n" * 5
+
+
+@pytest.mark.parametrize(
+    ("codes", "passed_on"),
+    [
+        # What a key sent comes from the kernel, and from the starter again.
+        ([(0.0, held_command._SENT_BY_KERNEL), (0.01, 0)], 0),
+        ([(0.0, 0)], 1),
+        ([(0.0, held_command._SENT_BY_KERNEL), (5.0, 0)], 1),
+        ([(0.0, 0), (1.0, 0)], 2),
+    ],
+)
+def test_what_a_key_sent_is_not_passed_on_again(monkeypatch, codes, passed_on):
+    sent = []
+    monkeypatch.setattr(process_tree, "signal_process", lambda *told: sent.append(told))
+    watch = held_command.Watch(4711, 5.0)
+    for moment_s, code in codes:
+        monkeypatch.setattr(time, "monotonic", lambda now=100.0 + moment_s: now)
+        told: Any = SimpleNamespace(si_signo=signal.SIGINT, si_code=code)
+        watch._pass_on(told)
+    assert sent == [(4711, signal.SIGINT)] * passed_on
 
 
 # ---------------------------------------------------------------- the whole command
@@ -263,8 +289,10 @@ def test_nothing_runs_where_the_paths_are_held(build, lock, tmp_path):
 def test_a_lock_that_was_lost_is_5_whatever_the_command_did(build, lock):
     build.failing["lock_end"] = LockLostError("the lock of src was lost: it is not held any more.")
     result = lock(script="exit 0")
-    lost = "the lock of src was lost while it was needed: it is not held any more"
-    assert (result.exit_code, result.stderr) == (5, f"{lost}; the command had ended with 0\n")
+    assert (result.exit_code, result.stderr) == (
+        5,
+        "the lock of src was lost: it is not held any more; the command had ended with 0\n",
+    )
 
 
 def test_a_coordinator_that_is_away_at_the_end_does_not_change_the_exit_code(build, lock):
