@@ -24,12 +24,16 @@ def test_a_chain_is_revived_whole_in_one_walk_and_what_others_broke_is_left(stag
     first, other = stage.assigned()
     stage.finish(first, Outcome.FAILED)
     stage.finish(other, Outcome.FAILED)
+    while not stage.core.sessions[session_id].is_over:
+        stage.wait(0.001)
     rows = stored(stage, session_id)
     began_s = time.process_time()
     reply = stage.do(c.RetryTasks(session_id, rows, ("c0",)))
     assert reply.revived == LENGTH
     # Level by level over all rows it would be ten seconds at least.
     assert time.process_time() - began_s < 5
+    while session_id in stage.core.reviving:
+        stage.wait(0.001)
     assert stage.one().spec == b"c0"
     assert stage.status(session_id, f"c{LENGTH - 1}") == "blocked"
     assert stage.status(session_id, "of-other") == "skipped"

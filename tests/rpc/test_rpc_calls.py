@@ -12,6 +12,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from buildrunner_coordinator.domain import reviving
+from buildrunner_coordinator.rpc import retries
 from buildrunner_coordinator.rpc.house import Limits
 from buildrunner_parallel.v1 import coordinator_service_pb2 as info_pb
 from buildrunner_parallel.v1 import lock_service_pb2 as lock_pb
@@ -201,6 +203,24 @@ async def test_failed_tasks_of_an_ended_session_run_again(coordinator, make):
     assert answer.task_count == 2 and answer.session.status == types.SESSION_STATUS_RUNNING
     (assignment,) = await worker.receive_assignments()
     assert assignment.spec.task_id == "a" and assignment.number == 2
+
+
+async def test_a_retry_in_pieces_is_answered_once_all_are_back_and_again_as_the_first_time(
+    coordinator, make, monkeypatch
+):
+    monkeypatch.setattr(reviving, "REVIVED_TASKS", 2)
+    monkeypatch.setattr(retries, "REVIVED_TASKS", 2)
+    session = await coordinator.running_session()
+    worker = await coordinator.connect()
+    needing = [make.task(f"t{n}", needs=["gate"]) for n in range(6)]
+    await coordinator.submit(session.session_id, make.task("gate"), *needing, seal=True)
+    (assignment,) = await worker.receive_assignments()
+    await worker.send(reports=[make.report(assignment, outcome=types.OUTCOME_FAILED, exit_code=3)])
+    await worker.receive_acknowledgement()
+    request: Any = task_pb.RetryTasksRequest(session_id=session.session_id, request_id="again")
+    first = await coordinator.call(coordinator.tasks.RetryTasks, request)
+    assert first.task_count == 7 and first.session.counts.skipped == 0
+    assert await coordinator.call(coordinator.tasks.RetryTasks, request) == first
 
 
 async def plan_of(header: task_pb.PlanHeader, *batches: list[types.TaskSpec]):

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from buildrunner_coordinator.domain import attempts, endings, placement, reports, reserving, waiting, workers
+from buildrunner_coordinator.domain import (
+    attempts,
+    dependents,
+    endings,
+    placement,
+    reports,
+    reserving,
+    waiting,
+    workers,
+)
 from buildrunner_coordinator.domain.locks import HELD, LockTable
 from buildrunner_coordinator.domain.model import Outcome, Time
 from tests.sim.hooks import Hooks
@@ -109,14 +118,13 @@ class NeedsForgotten(Patched):
     """A task waits for one of its needs only."""
 
     def patches(self) -> list[Any]:
-        return [patch.object(endings, "_unblock", self._unblock)]
+        return [patch.object(dependents, "_count_down", self._count_down)]
 
-    def _unblock(self, core: Core, needed: Task, task_ids: Any, _original: Any = endings._unblock) -> None:
-        for task_id in task_ids:
-            task = core.tasks[needed.session_id].get(task_id)
-            if task is not None:
-                task.needs_left = 1
-        _original(core, needed, task_ids)
+    def _count_down(
+        self, core: Core, task: Task, files: Any, _original: Any = dependents._count_down
+    ) -> None:
+        task.needs_left = 1
+        _original(core, task, files)
 
 
 class SlotsIgnored(Patched):

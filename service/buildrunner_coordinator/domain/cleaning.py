@@ -18,6 +18,8 @@ def forget_session(core: State, session_id: str) -> None:
     core.tasks.pop(session_id, None)
     core.ended.pop(session_id, None)
     core.dependents.pop(session_id, None)
+    core.untold.pop(session_id, None)
+    core.reviving.pop(session_id, None)
     core.queue.drop_session(session_id)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 
-from buildrunner_coordinator.domain import cleaning, grants, history, requesting, waiting
+from buildrunner_coordinator.domain import cleaning, dependents, grants, history, requesting, waiting
 from buildrunner_coordinator.domain.model import (
     Driver,
     FailureAction,
@@ -29,10 +28,8 @@ in the next ones, so that a million of them do not hold up heartbeats."""
 def succeed(core: State, task: Task, now: Time) -> None:
     move_task(core, task, "succeed")
     task.reason = ""
-    _over(core, task)
-    waiting_ids = core.dependents[task.session_id].pop(task.task_id, None)
-    if waiting_ids:
-        _unblock(core, task, waiting_ids)
+    dependents.forget(core, task)
+    dependents.tell(core, task)
     settle(core, core.sessions[task.session_id], now)
 
 
@@ -42,8 +39,8 @@ def fail(core: State, task: Task, reason: str, now: Time) -> None:
         waiting.give_up(core, task)
     move_task(core, task, "fail")
     task.reason = reason
-    _over(core, task)
-    _skip_dependents(core, task)
+    dependents.forget(core, task)
+    dependents.tell(core, task)
     session = core.sessions[task.session_id]
     _apply_policy(core, session, now)
     settle(core, session, now)
@@ -56,15 +53,9 @@ def cancel_now(core: State, task: Task, reason: str, now: Time) -> None:
     move_task(core, task, "cancel")
     task.reason = reason
     task.ended_at_us = task.ended_at_us or now.wall_us
-    _over(core, task)
-    _skip_dependents(core, task)
+    dependents.forget(core, task)
+    dependents.tell(core, task)
     settle(core, core.sessions[task.session_id], now)
-
-
-def skip_with_dependents(core: State, task: Task, needed: str) -> None:
-    """The task will not run because `needed` did not succeed, nor will what needs it."""
-    _skip(core, task, needed)
-    _skip_dependents(core, task)
 
 
 def cancel_all(core: State, session: Session, reason: str, now: Time, *, running: bool) -> None:
@@ -77,18 +68,25 @@ def cancel_all(core: State, session: Session, reason: str, now: Time, *, running
         elif task.attempt is not None:
             revoke(core, task.attempt, "its session ends")
     core.queue.drop_session(session.session_id)  # nothing of it is placed any more
+    core.reviving.pop(session.session_id, None)
     _sweep(core, session, reason, now)
 
 
 def sweep_on(core: State, session: Session, now: Time) -> None:
-    """Goes on with what `cancel_all` began; a session that is not ending is a harmless call."""
-    if session.ending_as is not None:
+    """Goes on with what `cancel_all`, a retry or a task that very many need began, if anything did."""
+    from buildrunner_coordinator.domain import reviving
+
+    if session.is_over:
+        return
+    if session.ending_as is None:
+        reviving.go_on(core, session)
+        dependents.go_on(core, session.session_id)
+    else:
         tripped = session.failure_action is not FailureAction.CONTINUE and (
-            session.ending_as is SessionStatus.FAILED
-            and session.counts[TaskStatus.FAILED] >= session.failure_limit
+            session.ending_as is SessionStatus.FAILED and _failures(core, session) >= session.failure_limit
         )
         _sweep(core, session, "SESSION_FAILED" if tripped else "SESSION_CANCELLED", now)
-        settle(core, session, now)
+    settle(core, session, now)
 
 
 def _sweep(core: State, session: Session, reason: str, now: Time) -> None:
@@ -103,7 +101,7 @@ def _sweep(core: State, session: Session, reason: str, now: Time) -> None:
 
 def settle(core: State, session: Session, now: Time) -> None:
     """Ends the session when its last task is over and nothing more can come."""
-    if session.is_over or unfinished(session):
+    if session.is_over or unfinished(session) or session.session_id in core.reviving:
         return
     if session.ending_as is not None:
         finish(core, session, session.ending_as, now)
@@ -138,73 +136,29 @@ def finish(core: State, session: Session, status: SessionStatus, now: Time) -> N
         core.timers.add(now.us + core.settings.retention_ms * 1000, Timer.RETENTION, session.session_id)
 
 
-def _over(core: State, task: Task) -> None:
-    del core.tasks[task.session_id][task.task_id]
-    core.ended[task.session_id][task.task_id] = task.status
-
-
-def _unblock(core: State, needed: Task, task_ids: Iterable[str]) -> None:
-    tasks = core.tasks[needed.session_id]
-    for task_id in task_ids:
-        task = tasks.get(task_id)
-        if task is not None:
-            task.needs_left -= 1
-            if task.needs_left == 0:
-                move_task(core, task, "unblock")
-                if needed.files and task.files:
-                    _hand_over(core, needed, task)
-                waiting.enqueue(core, task)
-
-
-def _hand_over(core: State, needed: Task, heir: Task) -> None:
-    """Paths that were just let go pass to who needed that very task before all others who ask from now on."""
-    session = core.sessions[heir.session_id]
-    runs = session.status is SessionStatus.RUNNING and session.ending_as is None
-    if (
-        runs
-        and heir.not_before_us <= core.now.us
-        and not {one.path for one in needed.files}.isdisjoint(one.path for one in heir.files)
-    ):
-        waiting.take_place(core, heir)
-
-
-def _skip_dependents(core: State, task: Task) -> None:
-    if core.sessions[task.session_id].ending_as is not None:
-        return  # they are cancelled with all the others
-    dependents, tasks = core.dependents[task.session_id], core.tasks[task.session_id]
-    stack = [task]
-    while stack:
-        needed = stack.pop()
-        for task_id in dependents.pop(needed.task_id, ()):
-            dependent = tasks.get(task_id)
-            if dependent is not None:
-                _skip(core, dependent, needed.task_id)
-                stack.append(dependent)
-
-
-def _skip(core: State, task: Task, needed: str) -> None:
-    move_task(core, task, "skip")
-    task.reason, task.error = "NEED_FAILED", f"needs {needed}, which did not succeed"
-    task.ended_at_us = core.now.wall_us
-    _over(core, task)
-
-
 def _cancel_quietly(core: State, task: Task, reason: str, now: Time) -> None:
     """As `cancel_now`, within a sweep over all tasks: dependents are swept too, the end comes later."""
     waiting.give_up(core, task)
     move_task(core, task, "cancel")
     task.reason, task.ended_at_us = reason, task.ended_at_us or now.wall_us
-    _over(core, task)
+    dependents.forget(core, task)
+
+
+def _failures(core: State, session: Session) -> int:
+    """Those that are about to run again no longer count."""
+    reviving = core.reviving.get(session.session_id)
+    return session.counts[TaskStatus.FAILED] - (reviving.failed if reviving else 0)
 
 
 def _apply_policy(core: State, session: Session, now: Time) -> None:
     if session.failure_action is FailureAction.CONTINUE or session.ending_as is not None:
         return
-    if session.counts[TaskStatus.FAILED] < session.failure_limit:
+    failures = _failures(core, session)
+    if failures < session.failure_limit:
         return
     session.open = False
     session.ending_as = SessionStatus.FAILED
-    session.reason = f"{session.failure_action} after {session.counts[TaskStatus.FAILED]} failed"
+    session.reason = f"{session.failure_action} after {failures} failed"
     core.touch(session)
     history.note_session(core, session, "policy_tripped", f"Its failure policy ends it: {session.reason}")
     stop_now = session.failure_action is FailureAction.STOP_NOW

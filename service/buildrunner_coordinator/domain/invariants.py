@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from buildrunner_coordinator.domain.deadlocks import request_name
+from buildrunner_coordinator.domain.dependents import is_untold
 from buildrunner_coordinator.domain.locks import HELD, Party, excludes
 from buildrunner_coordinator.domain.model import (
     TASK_HELD,
@@ -75,7 +76,10 @@ def _tasks(core: State) -> Iterator[str]:
                 yield f"{where} is {task.status} with a live attempt [12]"
             if task.crashes > core.settings.crash_limit:
                 yield f"{where} has crashed {task.crashes} times [13]"
-            left = sum(ended.get(need) is not TaskStatus.SUCCEEDED for need in task.needs)
+            left = sum(
+                ended.get(need) is not TaskStatus.SUCCEEDED or is_untold(core, task, need)
+                for need in task.needs
+            )
             if task.status is TaskStatus.BLOCKED and (left == 0 or left != task.needs_left):
                 yield f"{where} counts {task.needs_left} open needs, there are {left}"
             if task.status is not TaskStatus.BLOCKED and left:

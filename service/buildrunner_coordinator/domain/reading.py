@@ -105,6 +105,10 @@ def read_summary(core: State, command: c.ReadSummary, now: Time) -> Callable[[],
     return summary
 
 
+def find_answer(core: State, command: c.FindAnswer, now: Time) -> bytes:
+    return core.requests.lookup(command.client_id, command.request_id, command.digest) or b""
+
+
 def read_all(core: State, command: c.ReadAll, now: Time) -> Callable[[], Everything]:
     session_ids = [finding.find(core, one).session_id for one in command.session_ids]
 

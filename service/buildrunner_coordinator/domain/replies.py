@@ -59,6 +59,8 @@ class PlanLook(NamedTuple):
 class Retried(NamedTuple):
     session: SessionRow
     revived: int
+    pending: int = 0
+    """So many of them are yet to be revived."""
 
 
 class WorkerView(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from buildrunner_coordinator.domain import chains, codec, grants, requesting, waiting, workers
 from buildrunner_coordinator.domain.changes import Snapshot, SpecRow, TaskRow
+from buildrunner_coordinator.domain.dependents import line_up
 from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import (
     Lapse,
@@ -17,6 +18,7 @@ from buildrunner_coordinator.domain.model import (
     Worker,
     WorkerStatus,
 )
+from buildrunner_coordinator.domain.moves import unfinished
 from buildrunner_coordinator.domain.sessions import remember
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
@@ -36,6 +38,7 @@ def restore(core: State, snapshot: Snapshot, now: Time) -> None:
         chains.lengthen(core, session_id, list(mine.values()))
         for task in mine.values():
             _place_task(core, task, now)
+        _line_up_untold(core, session_id)
     for lapse in lapses:
         core.lapses[lapse.attempt_id] = lapse
         lapse.since_us = now.us - max(0, now.wall_us - lapse.acquired_at_us)
@@ -100,7 +103,7 @@ def _restore_sessions(core: State, snapshot: Snapshot, now: Time) -> None:
             remember(core, session)
             if session.locks_released:
                 core.queue.waiters.giving_up.add(session.session_id)
-            if session.ending_as is not None:
+            if session.ending_as is not None or not unfinished(session):
                 core.timers.add(now.us, Timer.SWEEP, session.session_id)
         elif core.settings.retention_ms:
             at_us = session.ended_us + core.settings.retention_ms * 1000
@@ -151,9 +154,20 @@ def _is_unwanted(core: State, task: Task, worker: Worker) -> bool:
 
 
 def _block(core: State, task: Task) -> None:
-    ended = core.ended[task.session_id]
+    """Whether it was told that a need is over shows in its state: with none left open it would be QUEUED."""
+    ended, dependents = core.ended[task.session_id], core.dependents[task.session_id]
     for need in task.needs:
-        if need not in ended:
-            core.dependents[task.session_id].setdefault(need, {})[task.task_id] = None
-        # One that ended otherwise is found where its session is ending, and this task is yet to be cancelled.
-        task.needs_left += ended.get(need) is not TaskStatus.SUCCEEDED
+        if ended.get(need) is not TaskStatus.SUCCEEDED:
+            dependents.setdefault(need, {})[task.task_id] = None
+            task.needs_left += 1
+    if not task.needs_left:
+        dependents.setdefault(task.needs[-1], {})[task.task_id] = None
+        task.needs_left = 1
+
+
+def _line_up_untold(core: State, session_id: str) -> None:
+    ended = core.ended[session_id]
+    for need in [one for one in core.dependents[session_id] if one in ended]:
+        line_up(core, session_id, need)
+    if session_id in core.untold:
+        core.timers.add(core.now.us, Timer.SWEEP, session_id)

@@ -137,12 +137,10 @@ def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[
         relocking.give_up(core, session)
     core.touch(session)
     waiting.step_aside(core, session.session_id)
-    for task in list(core.tasks[session.session_id].values()):
-        if task.attempt is None:
-            continue
+    for task in [one for one in core.attempts.values() if one.session_id == session.session_id]:
         if command.now:
             attempts.stop(core, task, Outcome.REVOKED, "PAUSED", now)
-        else:
+        elif task.attempt is not None:
             attempts.revoke(core, task.attempt, "its session is paused")
     return shown(core, session)
 

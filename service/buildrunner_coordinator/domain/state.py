@@ -28,6 +28,7 @@ from buildrunner_coordinator.domain.queueing import Queue
 from buildrunner_coordinator.domain.recent import RecentReports
 from buildrunner_coordinator.domain.replies import Send
 from buildrunner_coordinator.domain.requests import RequestLog
+from buildrunner_coordinator.domain.revivals import Revival
 from buildrunner_coordinator.domain.timers import Timers
 
 
@@ -66,6 +67,10 @@ class State:
         """Tasks that are over, of sessions that are not."""
         self.dependents: dict[str, dict[str, dict[str, None]]] = {}
         """By session and id of the needed task: the ids of unfinished tasks that need it."""
+        self.untold: dict[str, deque[tuple[str, tuple[PathRequest, ...]]]] = {}
+        """By session: tasks that are over while some who need them are to be told (see dependents.py)."""
+        self.reviving: dict[str, Revival] = {}
+        """By session: what a retry has yet to bring back to life (see reviving.py)."""
         self.attempts: dict[str, Task] = {}
         """By id of the live attempt."""
         self.workers: dict[str, Worker] = {}

@@ -1,4 +1,4 @@
-"""What is asked of tasks: submit, cancel, run again, find."""
+"""What is asked of tasks: submit, cancel, find. Running them again is in reviving.py."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from typing import TYPE_CHECKING
 from buildrunner_coordinator.domain import (
     attempts,
     chains,
+    dependents,
     endings,
     finding,
     history,
-    relocking,
     sessions,
-    steps,
     views,
-    waiting,
 )
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain.codec import task_of
 from buildrunner_coordinator.domain.graphs import find_cycle
 from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskStatus, Time
-from buildrunner_coordinator.domain.moves import check_session, move_task
+from buildrunner_coordinator.domain.moves import check_session
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
-from buildrunner_coordinator.domain.replies import Retried, Submitted, TaskPlace, TaskView
+from buildrunner_coordinator.domain.replies import Submitted, TaskPlace, TaskView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from buildrunner_coordinator.domain.state import State
-
-_REVIVABLE = (TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
 
 
 def submit_tasks(core: State, command: c.SubmitTasks, now: Time) -> Callable[[], Submitted]:
@@ -115,36 +110,6 @@ def cancel_task(core: State, command: c.CancelTask, now: Time) -> Callable[[], T
     return lambda: views.task_view(core, task)
 
 
-def retry_tasks(core: State, command: c.RetryTasks, now: Time) -> Callable[[], Retried]:
-    """Revives failed, skipped and cancelled tasks, and the session with them."""
-    session = finding.find(core, command.session_id)
-    check_session(session, "retry")
-    if session.ending_as is not None:
-        raise Refusal(
-            Reason.WRONG_STATE, f"Session {session.session_id} is ending: wait until it is over, then retry."
-        )
-    _check_current(session, command)
-    chosen = _to_revive(core, session, command)
-    relocking.take_again(core, session)
-    was_over = session.is_over
-    if was_over:
-        sessions.remember(core, session)
-        core.ended[session.session_id] = {row.task_id: TaskStatus(row.status) for _, row in command.stored}  # type: ignore[attr-defined]
-    for task in chosen:
-        _revive(core, session, task)
-    chains.lengthen(core, session.session_id, chosen)
-    for task in chosen:
-        _admit(core, session, task)
-    session.run += 1
-    again = f"{history.counted(len(chosen), 'task')} to run again, as run {session.run}"
-    history.note_session(core, session, "retried", f"Retried: {again}")
-    if was_over:
-        session.ended_at_us, session.ended_us, session.reason = 0, 0, ""
-        sessions.run(core, session, "retry", now)
-    core.touch(session)
-    return lambda: Retried(views.session_view(core, session), len(chosen))
-
-
 def find_task(core: State, command: c.FindTask, now: Time) -> Callable[[], TaskPlace]:
     session = finding.find(core, command.session_id)
     task = core.tasks.get(session.session_id, {}).get(command.task_id)
@@ -196,98 +161,11 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
     session.counts[TaskStatus.BLOCKED] += len(added)
     chains.lengthen(core, session.session_id, added)
     for task in added:
-        _admit(core, session, task)
+        dependents.admit(core, task)
     core.touch(session)
     if session.declared_tasks and sum(session.counts.values()) >= session.declared_tasks:
         sessions.seal(core, session)
     return added
-
-
-def _admit(core: State, session: Session, task: Task) -> None:
-    """A BLOCKED task finds its place: behind its needs, in the queue, or skipped."""
-    if task.status is not TaskStatus.BLOCKED:
-        return
-    ended, live = core.ended[session.session_id], core.tasks[session.session_id]
-    dependents = core.dependents[session.session_id]
-    left = 0
-    for need in task.needs:
-        status = ended.get(need)
-        if status is None:
-            assert need in live, f"{task.key} needs {need}, which is nowhere"
-            dependents.setdefault(need, {})[task.task_id] = None
-            left += 1
-        elif status is not TaskStatus.SUCCEEDED:
-            endings.skip_with_dependents(core, task, need)
-            return
-    task.needs_left = left
-    if left == 0:
-        move_task(core, task, "unblock")
-        waiting.enqueue(core, task)
-
-
-def _check_current(session: Session, command: c.RetryTasks) -> None:
-    """Rows read of a store may be old by now: they must not replace newer ones. Raises Refusal."""
-    is_older = command.run not in (0, session.run)
-    is_partial = session.is_over and len(command.stored) != sum(session.counts.values())
-    if is_older or is_partial:
-        raise Refusal(
-            Reason.WRONG_STATE,
-            f"Session {session.session_id} ({session.name}) changed while its tasks were read: retry again.",
-            status=session.status.value,
-        )
-
-
-def _to_revive(core: State, session: Session, command: c.RetryTasks) -> list[Task]:
-    known = core.ended.get(session.session_id)
-    found: dict[str, Task] = {}
-    for spec, row in command.stored:
-        task = task_of(spec, row)  # type: ignore[arg-type]
-        still_over = known is None or known.get(task.task_id) is task.status
-        if task.status in _REVIVABLE and still_over:
-            found[task.task_id] = task
-    where = f"session {session.session_id} ({session.name})"
-    for task_id in command.task_ids:
-        if task_id not in found:
-            message = (
-                f"Task {task_id!r} of {where} cannot run again: only failed, skipped and cancelled ones can."
-            )
-            raise Refusal(Reason.WRONG_STATE, message, task_id=task_id)
-    chosen = _with_skipped(found, command.task_ids) if command.task_ids else set(found)
-    if not chosen:
-        message = f"In {where} nothing failed, was skipped or cancelled: there is nothing to run again."
-        raise Refusal(Reason.WRONG_STATE, message, status=session.status.value)
-    return [task for task in found.values() if task.task_id in chosen]
-
-
-def _with_skipped(found: dict[str, Task], named: tuple[str, ...]) -> set[str]:
-    """The named tasks, and those that were skipped because of them."""
-    dependents: dict[str, list[str]] = {}
-    for one in found.values():
-        if one.status is TaskStatus.SKIPPED:
-            for need in one.needs:
-                dependents.setdefault(need, []).append(one.task_id)
-    chosen = set(named)
-    stack = list(chosen)
-    while stack:
-        for task_id in dependents.pop(stack.pop(), ()):
-            if task_id not in chosen:
-                chosen.add(task_id)
-                stack.append(task_id)
-    return chosen
-
-
-def _revive(core: State, session: Session, task: Task) -> None:
-    core.ended[session.session_id].pop(task.task_id, None)
-    core.tasks[session.session_id][task.task_id] = task
-    before = steps.fate(task.status, task.reason, task.error)
-    history.note_task(core, task, "retried", f"To run again, as run {task.run + 1}: before, {before}")
-    move_task(core, task, "revive")
-    task.run += 1
-    task.failures = task.crashes = task.ended_at_us = 0
-    task.avoid, task.exit_code, task.error, task.reason = (), None, "", ""
-    if task.outcome is not Outcome.LOST:
-        # Behind a lost attempt the lock delay stands: a process of it may still be there.
-        task.not_before_us, task.outcome = 0, None
 
 
 def _submitted(core: State, session: Session, tasks: list[Task], count: int) -> Callable[[], Submitted]:

@@ -21,7 +21,7 @@ class Timer(StrEnum):
     """An OFFLINE worker has been shown long enough."""
     RETENTION = "retention"
     SWEEP = "sweep"
-    """A session is ending, and more of its tasks are to be cancelled."""
+    """More of a session's tasks are to be cancelled, told that one is over, or revived."""
 
 
 class Timers:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
+from buildrunner_coordinator.domain import commands
 from buildrunner_coordinator.domain.model import Settings
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.engine.batch import RequestInfo
@@ -83,17 +84,28 @@ class House:
 
         info = None
         if request.request_id:
-            info = RequestInfo(
-                client_of(context),
-                check_name(request.request_id, "request id", max_bytes=MAX_ID_BYTES),
-                digest or digest_of(request),
-                encode,
-                response_type.FromString,
-            )
+            key = _request_key(context, request)
+            info = RequestInfo(*key, digest or digest_of(request), encode, response_type.FromString)
         reply = await self.engine.execute(command, info)
         if isinstance(reply, response_type):
             return reply
         return made[0] if made else respond(reply)
+
+    async def answered(
+        self, context: Context, request: Any, response_type: type[Response]
+    ) -> Response | None:
+        """The response that this request id got before. Raises Refusal (REQUEST_ID_REUSED)."""
+        if not request.request_id:
+            return None
+        command = commands.FindAnswer(*_request_key(context, request), digest_of(request))
+        kept: bytes = await self.engine.execute(command)
+        return response_type.FromString(kept) if kept else None
+
+
+def _request_key(context: Context, request: Any) -> tuple[str, str]:
+    """Whose request it is, and its id."""
+    request_id = check_name(request.request_id, "request id", max_bytes=MAX_ID_BYTES)
+    return client_of(context), request_id
 
 
 def digest_of(*requests: Message) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from buildrunner_coordinator.domain import commands
 from buildrunner_coordinator.domain.changes import SpecRow, TaskRow
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
-from buildrunner_coordinator.domain.replies import Retried, Submitted, TaskPlace, TaskView, Wait
+from buildrunner_coordinator.domain.replies import Submitted, TaskPlace, TaskView, Wait
 from buildrunner_coordinator.engine.engine import Engine
 from buildrunner_coordinator.rpc.attempts import list_attempts
 from buildrunner_coordinator.rpc.convert import specs
@@ -25,6 +25,7 @@ from buildrunner_coordinator.rpc.convert.sessions import session_message
 from buildrunner_coordinator.rpc.house import House
 from buildrunner_coordinator.rpc.interceptors import Context
 from buildrunner_coordinator.rpc.plans import preview_plan, submit_plan
+from buildrunner_coordinator.rpc.retries import retry_tasks
 from buildrunner_parallel.v1 import task_service_pb2 as pb
 from buildrunner_parallel.v1.task_service_pb2_grpc import TaskServiceServicer
 
@@ -102,10 +103,7 @@ class TaskService(TaskServiceServicer):
 
     async def RetryTasks(self, request: pb.RetryTasksRequest, context: Context) -> pb.RetryTasksResponse:
         self._house.refuse_when_draining()
-        place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id))
-        stored = await _ended_tasks(self._engine, place.session_id)
-        command = commands.RetryTasks(place.session_id, stored, tuple(request.task_ids), place.session_run)
-        return await self._house.mutate(context, request, command, pb.RetryTasksResponse, _retried)
+        return await retry_tasks(self._house, request, context)
 
     async def ExplainTasks(
         self, request: pb.ExplainTasksRequest, context: Context
@@ -167,20 +165,6 @@ async def _with_memory(engine: Engine, rows: Sequence[tuple[SpecRow, TaskRow]]) 
     return [views.get((row.session_id, row.task_id)) or convert.view_of_rows(spec, row) for spec, row in rows]
 
 
-async def _ended_tasks(engine: Engine, session_id: str) -> tuple[tuple[SpecRow, TaskRow], ...]:
-    """Tasks of a session that are over, as stored; with those that succeeded, which others may need."""
-    statuses = sorted(convert.OVER_STATUSES)
-    rows: list[tuple[SpecRow, TaskRow]] = []
-    after = 0
-    while True:
-        start = after
-        page = await engine.read(lambda store: store.read_tasks(session_id, statuses, start, 1000))  # noqa: B023
-        rows += page.rows
-        after = page.next_ordinal
-        if not after:
-            return tuple(rows)
-
-
 def _submitted(reply: Submitted) -> pb.SubmitTasksResponse:
     return pb.SubmitTasksResponse(
         tasks=[convert.summary_message(view) for view in reply.tasks], session=session_message(reply.session)
@@ -189,10 +173,6 @@ def _submitted(reply: Submitted) -> pb.SubmitTasksResponse:
 
 def _cancelled(view: TaskView) -> pb.CancelTaskResponse:
     return pb.CancelTaskResponse(task=convert.summary_message(view))
-
-
-def _retried(reply: Retried) -> pb.RetryTasksResponse:
-    return pb.RetryTasksResponse(session=session_message(reply.session), task_count=reply.revived)
 
 
 def _explanation(view: TaskView, waits: list[Wait]) -> pb.TaskExplanation:

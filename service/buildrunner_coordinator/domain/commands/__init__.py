@@ -18,6 +18,7 @@ from buildrunner_coordinator.domain.commands.locks import (
 )
 from buildrunner_coordinator.domain.commands.reading import (
     DrainAll,
+    FindAnswer,
     FindTask,
     ListLocks,
     ReadAll,
@@ -40,6 +41,7 @@ from buildrunner_coordinator.domain.commands.sessions import (
     UpdateSession,
 )
 from buildrunner_coordinator.domain.commands.tasks import (
+    AwaitRetry,
     CancelTask,
     ExplainTasks,
     NewTask,
@@ -97,6 +99,7 @@ __all__ = [
     "SubmitPlan",
     "PreviewPlan",
     "CancelTask",
+    "AwaitRetry",
     "RetryTasks",
     "ExplainTasks",
     "Held",
@@ -129,5 +132,6 @@ __all__ = [
     "ReadSummary",
     "ReadAll",
     "DrainAll",
+    "FindAnswer",
     "FindTask",
 ]

@@ -39,6 +39,15 @@ class DrainAll:
 
 
 @dataclass(slots=True)
+class FindAnswer:
+    """Replies the encoded answer that is kept under a request id; empty bytes when there is none."""
+
+    client_id: str
+    request_id: str
+    digest: bytes
+
+
+@dataclass(slots=True)
 class FindTask:
     """Replies TaskPlace: the full session id, and whether the task lives in memory.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from buildrunner_coordinator.domain.changes import SpecRow, TaskRow
 from buildrunner_coordinator.domain.commands.sessions import CreateSession
 from buildrunner_coordinator.domain.model import PathRequest, Traits
 
@@ -69,11 +70,18 @@ class RetryTasks:
     """
 
     session_id: str
-    stored: tuple[tuple[object, object], ...]
-    """(SpecRow, TaskRow) each."""
+    stored: tuple[tuple[SpecRow, TaskRow], ...]
     task_ids: tuple[str, ...] = ()
     run: int = 0
     """The session's run before `stored` was read; 0: whatever it is."""
+
+
+@dataclass(slots=True)
+class AwaitRetry:
+    """Replies Retried, with what is still to do. `revived` is what RetryTasks said."""
+
+    session_id: str
+    revived: int
 
 
 @dataclass(slots=True)
