@@ -1,4 +1,4 @@
-"""What holds for all tests: hypothesis repeats its examples, a slow machine is no failure, and Ctrl+C works."""
+"""What holds for all tests: hypothesis repeats its examples, a slow machine is no failure, Ctrl+C works."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import signal
 
 from hypothesis import settings
 
-# A shell starts what it puts into the background with these ignored, and nohup does; programs under test would
-# inherit that, and could not be interrupted.
+# A shell starts what it puts into the background with these ignored, and so does nohup; programs under test
+# would inherit that, and could not be interrupted.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
