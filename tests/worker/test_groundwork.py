@@ -102,7 +102,13 @@ async def test_a_report_has_what_changed_in_the_shared_checkout(yard: Yard, repo
     repository.write("src/new.py", "new\n")
     report = await yard.closed(attempt)
     assert list(report.modified_files) == ["src/new.py"]
-    assert b"+new\n" in report.audit.patch
+    assert not report.audit.patch
+    attempt = attempt_of(42, files=("src/",))
+    await yard.prepared(attempt)
+    repository.write("stray.txt", "stray\n")
+    report = await yard.closed(attempt)
+    assert list(report.modified_files) == ["stray.txt"]
+    assert b"+stray\n" in report.audit.patch
     assert not report.audit.branch
 
 

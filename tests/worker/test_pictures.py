@@ -14,6 +14,7 @@ from buildrunner_parallel.worker.pictures import (
     MOST_FILES,
     PATCH_LIMIT_BYTES,
     Difference,
+    Picture,
     Studio,
     bounded,
     cut_patch,
@@ -27,11 +28,19 @@ def studio(repository: Repository, tmp_path: Path) -> Studio:
     return Studio(find_checkout(str(repository.folder)), str(tmp_path / "studio"))
 
 
+def held(studio: Studio) -> Picture:
+    """A picture that is needed until the end of the test."""
+    studio.users += 1
+    picture = studio.take()
+    studio.hold(picture)
+    return picture
+
+
 def changed(repository: Repository, studio: Studio, work: str) -> Difference:
     """What a shell line changes, as two pictures tell it."""
-    before = studio.take()
+    before = held(studio)
     subprocess.run(work, shell=True, cwd=repository.folder, check=True)
-    return studio.compare(before, studio.take())
+    return studio.compare(before, held(studio))
 
 
 @pytest.mark.parametrize(
@@ -83,21 +92,60 @@ def test_the_commit_that_is_checked_out_is_known_wherever_git_keeps_it(
     assert studio.take().head == repository.git("rev-parse", "HEAD")
 
 
-def test_a_picture_of_what_has_not_changed_is_the_one_before(repository: Repository, studio: Studio) -> None:
-    repository.write("new.txt", "1\n")
-    trees = [studio.take().tree for _ in range(3)]
-    repository.write("new.txt", "2\n")
-    trees.append(studio.take().tree)
-    repository.write("new.txt", "1\n")
-    trees.append(studio.take().tree)
-    assert trees[0] == trees[1] == trees[2] == trees[4] != trees[3]
+def test_what_was_changed_back_in_the_end_is_no_change(repository: Repository, studio: Studio) -> None:
+    before = held(studio)
+    repository.write("src/app.py", "two\n")
+    repository.write("new.txt", "new\n")
+    held(studio)  # somebody else's look
+    repository.write("src/app.py", "one\n")
+    assert studio.compare(before, held(studio)).files == ("new.txt",)
+
+
+def test_each_pair_of_pictures_has_its_own_difference(repository: Repository, studio: Studio) -> None:
+    first = held(studio)
+    repository.write("a.txt", "a\n")
+    second = held(studio)
+    repository.write("b.txt", "b\n")
+    third = held(studio)
+    assert studio.compare(first, second).files == ("a.txt",)
+    assert studio.compare(second, third).files == ("b.txt",)
+    found = studio.compare(first, third)
+    assert found.files == ("a.txt", "b.txt")
+    assert found.patch.count(b"diff --git") == 2
+    studio.drop(first)
+    studio.drop(second)
+    repository.write("c.txt", "c\n")
+    assert studio.compare(third, held(studio)).files == ("c.txt",)
+
+
+def test_a_patch_is_made_only_when_it_is_wanted(repository: Repository, studio: Studio) -> None:
+    before = held(studio)
+    repository.write("src/app.py", "two\n")
+    asked: list[tuple[str, ...]] = []
+    found = studio.compare(before, held(studio), lambda files: bool(asked.append(files)))  # type: ignore[func-returns-value]
+    assert (found.files, found.patch, asked) == (("src/app.py",), b"", [("src/app.py",)])
+
+
+@pytest.mark.parametrize("name", ["a'b", 'a"b', "a\tb", "a\nb", " a ", "add 'x'", "ä", "a\\b"])
+def test_names_of_every_kind_are_told_as_they_are(repository: Repository, studio: Studio, name: str) -> None:
+    before = held(studio)
+    repository.write(name, "new\n")
+    found = studio.compare(before, held(studio))
+    assert found.files == (name,)
+    assert b"+new\n" in found.patch
+
+
+def test_a_name_that_is_no_text_is_written_with_escapes(repository: Repository, studio: Studio) -> None:
+    before = held(studio)
+    (repository.folder / os.fsdecode(b"a\xff")).write_text("new\n")
+    assert studio.compare(before, held(studio)).files == ("a\\xff",)
 
 
 def test_pictures_leave_nothing_in_the_repository(repository: Repository, studio: Studio) -> None:
     repository.write("src/app.py", "dirty\n")
     repository.write("untracked.bin", "\0" * 5000)
     before = repository.state()
-    studio.compare(studio.take(), studio.take())
+    studio.compare(held(studio), held(studio))
     assert repository.state() == before
 
 
@@ -118,10 +166,10 @@ def test_a_large_patch_is_cut_between_files_and_the_rest_counted(
     repository: Repository, studio: Studio
 ) -> None:
     lines = "".join(f"line {number}\n" for number in range(50_000))
-    before = studio.take()
+    before = held(studio)
     for name in ("a.txt", "b.txt", "c.txt"):
         repository.write(name, lines)
-    found = studio.compare(before, studio.take())
+    found = studio.compare(before, held(studio))
     assert found.files == ("a.txt", "b.txt", "c.txt")
     assert len(found.patch) <= PATCH_LIMIT_BYTES
     assert found.patch.count(b"\ndiff --git") == 0
@@ -147,9 +195,9 @@ def test_a_repository_without_a_commit_has_pictures_too(tmp_path: Path) -> None:
     folder.mkdir()
     git(str(folder), "init", "--quiet")
     studio = Studio(find_checkout(str(folder)), str(tmp_path / "studio"))
-    before = studio.take()
+    before = held(studio)
     (folder / "first.txt").write_text("first\n")
-    assert studio.compare(before, studio.take()).files == ("first.txt",)
+    assert studio.compare(before, held(studio)).files == ("first.txt",)
 
 
 def test_a_file_that_cannot_be_read_hides_no_other(repository: Repository, studio: Studio) -> None:
@@ -163,22 +211,26 @@ def test_a_linked_worktree_is_seen_alone(repository: Repository, tmp_path: Path)
     checkout = find_checkout(str(tmp_path / "linked/src"))
     assert checkout.top == str(tmp_path / "linked")
     studio = Studio(checkout, str(tmp_path / "studio"))
-    before = studio.take()
+    before = held(studio)
     repository.write("elsewhere.txt", "in the main checkout\n")
     (tmp_path / "linked/here.txt").write_text("in this one\n")
-    assert studio.compare(before, studio.take()).files == ("here.txt",)
+    assert studio.compare(before, held(studio)).files == ("here.txt",)
 
 
 def test_a_studio_starts_afresh_only_while_nobody_holds_a_picture(
-    repository: Repository, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("buildrunner_parallel.worker.pictures._FRESH_AFTER", 1)
-    before = studio.take()
-    studio.users = 1
+    before = held(studio)
     repository.write("new.txt", "new\n")
-    assert studio.compare(before, studio.take()).files == ("new.txt",)
-    studio.users = 0
-    assert studio.take().tree != before.tree
+    after = held(studio)
+    assert studio.compare(before, after).files == ("new.txt",)
+    for picture in (before, after):
+        studio.drop(picture)
+    studio.users = 1
+    (tmp_path / "studio/mark").touch()
+    studio.take()
+    assert not (tmp_path / "studio/mark").exists()
 
 
 @pytest.mark.parametrize("kind", ["nothing", "bare"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from buildrunner_parallel.v1 import types_pb2
 from buildrunner_parallel.v1 import worker_service_pb2 as pb
 
@@ -9,6 +11,7 @@ from .pictures import Difference
 from .reports import one_line
 
 _RESOURCE = "res:"
+_WILD = frozenset("*?[{\\")
 
 
 def is_isolated(spec: types_pb2.TaskSpec) -> bool:
@@ -26,6 +29,26 @@ def is_audited(spec: types_pb2.TaskSpec) -> bool:
 def must_tell(spec: types_pb2.TaskSpec) -> bool:
     """Whether it wants to hear why there was nothing to look at."""
     return spec.audit == types_pb2.AUDIT_MODE_ON
+
+
+def wants_patch(
+    spec: types_pb2.TaskSpec, outcome: types_pb2.Outcome.ValueType, files: tuple[str, ...]
+) -> bool:
+    """Whether the coordinator may keep a patch: not of a success that changed plainly what it declared."""
+    if outcome != types_pb2.OUTCOME_SUCCEEDED:
+        return True
+    roots = [posixpath.normpath(one.path) for one in spec.files if _is_plain(one)]
+    if "." in roots:
+        return False
+    return any(not any(name == root or name.startswith(f"{root}/") for root in roots) for name in files)
+
+
+def _is_plain(request: types_pb2.PathRequest) -> bool:
+    """A file or a directory; what may be a pattern is the coordinator's to read."""
+    if request.kind in (types_pb2.LOCK_KIND_FILE, types_pb2.LOCK_KIND_TREE):
+        return True
+    is_auto = request.kind in (types_pb2.LOCK_KIND_UNSPECIFIED, types_pb2.LOCK_KIND_AUTO)
+    return is_auto and not request.path.startswith((_RESOURCE, "!")) and not _WILD & set(request.path)
 
 
 def add_difference(report: pb.TaskReport, difference: Difference) -> None:

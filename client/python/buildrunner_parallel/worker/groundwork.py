@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -19,7 +20,7 @@ from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
 from . import audits, worktrees
 from .attempt import Attempt
 from .framing import Message
-from .git_calls import Checkout, GitFailed, find_checkout, is_in_git
+from .git_calls import GitFailed, find_checkout, is_in_git
 from .ground import Ground
 from .merging import merge
 from .photographer import Photographer
@@ -49,6 +50,7 @@ class Groundwork:
         self._may_act = may_act
         self._threads = ThreadPoolExecutor(_THREADS, "br-git")
         self._photographers: dict[str, Photographer] = {}
+        self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_needed(self, attempt: Attempt) -> bool:
@@ -97,19 +99,25 @@ class Groundwork:
     async def _photograph(self, attempt: Attempt, where: str) -> Ground:
         ground = Ground(where)
         try:
-            checkout = await self._on_thread(find_checkout, self._root(attempt))
-            ground.photographer = self._photographer(checkout)
-            ground.before = await ground.photographer.take(to_compare=True)
+            ground.photographer = await self._photographer_of(self._root(attempt))
+            ground.before = await ground.photographer.take()
         except (GitFailed, OSError) as error:
+            # What is known of the checkout may not be so any more.
+            self._photographers.pop(self._root(attempt), None)
             ground.failure = f"not audited: {error}"
         return ground
 
-    def _photographer(self, checkout: Checkout) -> Photographer:
-        known = self._photographers.get(checkout.top)
-        if known is None:
-            studio = Studio(checkout, f"{self._folder}/{len(self._photographers)}")
-            known = self._photographers[checkout.top] = Photographer(studio, self._threads)
-        return known
+    async def _photographer_of(self, root: str) -> Photographer:
+        known = self._photographers.get(root)
+        if known is not None:
+            return known
+        checkout = await self._on_thread(find_checkout, root)
+        same = self._photographers.get(checkout.top)
+        if same is None or same.checkout != checkout:
+            studio = Studio(checkout, f"{self._folder}/{next(self._numbers)}")
+            same = self._photographers[checkout.top] = Photographer(checkout, studio, self._threads)
+        self._photographers[root] = same
+        return same
 
     # After the end
 
@@ -133,7 +141,9 @@ class Groundwork:
             if ground.tree is not None:
                 await self._harvest(attempt, ground, report, is_wanted)
             elif ground.before is not None and ground.photographer is not None:
-                audits.add_difference(report, await ground.photographer.compare(ground.before))
+                wants_patch = functools.partial(audits.wants_patch, attempt.assignment.spec, report.outcome)
+                found = await ground.photographer.compare(ground.before, wants_patch)
+                audits.add_difference(report, found)
             else:
                 audits.add_failure(report, ground.failure)
         except Exception as error:  # whatever it is, the report must leave
@@ -205,7 +215,7 @@ class Groundwork:
         if ground is None:
             return
         if ground.before is not None and ground.photographer is not None:
-            ground.photographer.drop()
+            ground.photographer.drop(ground.before)
         if ground.tree is not None and ground.owner is not None:
             self._do(self._abandon(ground.tree, ground.owner))
 

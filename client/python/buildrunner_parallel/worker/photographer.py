@@ -6,47 +6,61 @@ On the worker's loop; git runs on threads.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 
+from .git_calls import Checkout
 from .pictures import Difference, Picture, Studio
 
 
 class Photographer:
     """Pictures of one checkout, one after the other; who asks before the next has begun shares it."""
 
-    def __init__(self, studio: Studio, threads: Executor) -> None:
+    def __init__(self, checkout: Checkout, studio: Studio, threads: Executor) -> None:
+        self.checkout = checkout
         self._studio = studio
         self._threads = threads
         self._camera = asyncio.Lock()
         self._next: asyncio.Task[Picture] | None = None
 
-    async def take(self, *, to_compare: bool) -> Picture:
-        """What is there at some moment from now on. Raises GitFailed, OSError. One that is to be compared
-        later must be given to `compare` or `drop`."""
+    async def take(self) -> Picture:
+        """What is there at some moment from now on; to be given to `compare` or `drop`. Raises GitFailed,
+        OSError."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._shoot())
-        self._studio.users += to_compare
+        self._studio.users += 1
         try:
-            return await asyncio.shield(self._next)
-        except BaseException:  # whatever ended it: nobody will compare it
-            self._studio.users -= to_compare
+            picture = await asyncio.shield(self._next)
+        except BaseException:  # whatever ended it: there is nothing to drop
+            self._studio.users -= 1
             raise
+        self._studio.hold(picture)
+        return picture
 
     async def _shoot(self) -> Picture:
         async with self._camera:
             self._next = None
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._studio.take)
 
-    async def compare(self, before: Picture) -> Difference:
-        """What has changed since. Raises GitFailed, OSError."""
+    async def compare(self, before: Picture, wants_patch: Callable[[tuple[str, ...]], bool]) -> Difference:
+        """What has changed since, and drops the picture. Raises GitFailed, OSError."""
         try:
-            after = await self.take(to_compare=False)
-            async with self._camera:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._studio.compare, before, after)
+            after = await self.take()
+            try:
+                return await self._compare(before, after, wants_patch)
+            finally:
+                self.drop(after)
         finally:
-            self.drop()
+            self.drop(before)
 
-    def drop(self) -> None:
-        """A picture is not compared."""
+    async def _compare(
+        self, before: Picture, after: Picture, wants_patch: Callable[[tuple[str, ...]], bool]
+    ) -> Difference:
+        loop, studio = asyncio.get_running_loop(), self._studio
+        async with self._camera:
+            return await loop.run_in_executor(self._threads, studio.compare, before, after, wants_patch)
+
+    def drop(self, picture: Picture) -> None:
+        """It is not needed any more."""
+        self._studio.drop(picture)
         self._studio.users -= 1
