@@ -90,6 +90,13 @@ def test_what_failed_is_said_after_a_wait(build, br):
     assert (result.exit_code, result.stderr) == (6, "unit: exit code 1: 3 failed, 40 passed\n")
 
 
+def test_an_interrupted_start_says_how_to_find_out_whether_it_had_begun(fake, br):
+    fake.failing["create_session"] = KeyboardInterrupt()
+    result = br("start", "x")
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted. Whether it had begun is shown by: br parallel list\n"
+
+
 def test_an_interrupted_wait_says_how_to_come_back(build, br):
     build.failing["wait_session"] = KeyboardInterrupt()
     result = br("wait", "last")

@@ -121,7 +121,12 @@ def test_sentences_that_differ_only_by_the_moment_are_one_reason(build, events):
         (SessionStatus.COMPLETED, TaskCounts(succeeded=2), "completed: 2 succeeded\nIt is over: nothing"),
         (SessionStatus.CANCELLED, TaskCounts(cancelled=2), "was cancelled: 2 cancelled\nIt is over"),
         (SessionStatus.RUNNING, TaskCounts(running=2), "Nothing waits: all that is left runs"),
-        (SessionStatus.RUNNING, TaskCounts(), "is running: no tasks\nNothing waits: no task is left, more"),
+        (
+            SessionStatus.RUNNING,
+            TaskCounts(),
+            "is running: no tasks\nNothing waits: no task is left. More "
+            "may come; without, it ends with: br parallel close a3f2e1d9\n",
+        ),
     ],
 )
 def test_where_nothing_waits_that_is_said(build, br, status, counts, told):

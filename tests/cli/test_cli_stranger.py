@@ -80,6 +80,11 @@ def test_a_cancelled_session_of_no_tasks_ended_with_the_word_none(fake, br):
     assert br("wait", ID).stdout.rstrip().endswith("cancelled: no tasks")
 
 
+def test_a_session_that_nobody_closes_did_not_say_how_to_end_it(fake, br):
+    fake.sessions = [Session(ID, "s", status=SessionStatus.RUNNING, open=True)]
+    assert "until: br parallel close a3f2e1d9" in br("status", "last").stdout
+
+
 def test_one_worker_was_called_1_workers(fake, br):
     assert "0 tasks, 1 worker\n" in br("start", "one", "-w", "1").stdout
 

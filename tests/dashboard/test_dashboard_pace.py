@@ -87,6 +87,12 @@ def test_a_session_where_nothing_runs_says_so_after_a_while(at):
     assert pace.phrase(5.0) == "nothing runs"
 
 
+def test_a_session_that_nobody_closes_says_so_after_a_while(at):
+    pace = Pace(at(2, running=0, open=True), 0.0)
+    assert pace.phrase(4.9) == ""
+    assert pace.phrase(5.0) == "not closed yet"
+
+
 def test_a_session_that_is_being_cancelled_says_so(at):
     assert Pace(at(2, cancelling=True), 0.0).phrase(1.0) == "cancelling"
 

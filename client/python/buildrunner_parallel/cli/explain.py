@@ -119,9 +119,16 @@ def _tell_more(
     elif by_hand:
         return
     elif not tally.total - tally.done:
-        run.out.line("Nothing waits: no task is left" + (", more may come" if session.open else ""))
+        run.out.line("Nothing waits: no task is left" + _more_may_come(run, session))
     elif not ready and not any(one.waits for one in explained):
         run.out.line("Nothing waits: all that is left runs, or is about to")
+
+
+def _more_may_come(run: Invocation, session: Session) -> str:
+    """Whoever was to submit more may have died, and then nobody else ends it."""
+    if not session.open:
+        return ""
+    return f". More may come; without, it ends with: {run.command_line('close', session.session_id)}"
 
 
 def _session_document(

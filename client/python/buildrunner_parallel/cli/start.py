@@ -117,6 +117,7 @@ def start(
     settings = _settings(loaded, workers, policy, max_parallel)
     create = {"name": _name(name, loaded, lines, bool(plan)), **settings}
     stay = watch_session if watch else await_session if wait else None
+    run.come_back = f"Whether it had begun is shown by: {run.command_line('list')}"
     with run.client() as client:
         if lines is not None:
             return _start_lines(run, client, lines, options, create, stay)

@@ -44,7 +44,7 @@ def show_status(run: Invocation, client: Client, session: Session, verbose: bool
         )
     if run.settings.quiet:
         return run.out.always(session.status.value)
-    run.out.facts(_facts(session))
+    run.out.facts(_facts(run, session))
     if failed:
         rows = [(task.task_id, str(task.attempt), task.error) for task in failed]
         run.out.line()
@@ -61,7 +61,7 @@ def show_status(run: Invocation, client: Client, session: Session, verbose: bool
     return None
 
 
-def _facts(session: Session) -> dict[str, Cell]:
+def _facts(run: Invocation, session: Session) -> dict[str, Cell]:
     now = utc_now()
     facts: dict[str, Cell] = {
         "session": session.session_id,
@@ -77,7 +77,7 @@ def _facts(session: Session) -> dict[str, Cell]:
     if rate and not session.is_over:
         facts["rate"] = f"{rate * 60:.1f} tasks a minute{_to_go(session, rate)}"
     if session.open and not session.is_over:
-        facts["open"] = "more tasks may come"
+        facts["open"] = f"more tasks may come, until: {run.command_line('close', session.session_id)}"
     if session.on_failure.action != "continue":
         facts["on failure"] = f"{session.on_failure.action} after {max(session.on_failure.limit, 1)}"
     if session.max_parallel:

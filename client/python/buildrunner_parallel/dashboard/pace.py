@@ -62,8 +62,11 @@ class Pace:
             return "no tasks yet"
         at_work = counts.assigned + counts.running + counts.cancelling
         left = session.total_tasks - session.done_tasks
-        if not at_work and left and now_s - self._changed_at_s >= STALLED_AFTER_S:
-            return "nothing runs"
+        if not at_work and now_s - self._changed_at_s >= STALLED_AFTER_S:
+            if left:
+                return "nothing runs"
+            if session.open:
+                return "not closed yet"
         return self._speed(now_s, left)
 
     def _speed(self, now_s: float, left: int) -> str:
