@@ -57,7 +57,11 @@ def test_a_spent_budget_makes_overlaps_up_and_misses_none():
     assert 0 < made_up < spent
 
 
-def test_what_a_pattern_matches_is_what_it_is_said_to_match():
+@pytest.mark.parametrize("kept_steps", [globs.KEPT_STEPS, 3, 0])
+def test_what_a_pattern_matches_is_what_it_is_said_to_match(kept_steps, monkeypatch):
+    """Also when hardly anything of what was worked out is kept."""
+    monkeypatch.setattr(globs, "KEPT_STEPS", kept_steps)
+    compiled.cache_clear()
     rng = random.Random(3)
     for _ in range(60):
         text = oracle.draw_pattern(rng)

@@ -98,14 +98,15 @@ def test_who_is_in_whose_way_is_told_without_a_difference(seed):
     assert (table._root.below, table._root.is_bare) == (0, True)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_blockers_name_a_holder_and_the_last_who_asked_before(seed):
+@pytest.mark.parametrize(("seed", "some_wait"), [(0, True), (1, True), (2, False)])
+def test_blockers_name_a_holder_and_the_last_who_asked_before(seed, some_wait):
     rng = random.Random(100 + seed)
     table = LockTable()
     kept: dict[str, Kept] = {}
     pool = [draw(rng) for _ in range(30)]
     for step in range(60):
-        party, ticket = Party(f"own{step}", f"s{rng.randrange(3)}"), rng.choice((HELD, step + 1))
+        party = Party(f"own{step}", f"s{rng.randrange(3)}")
+        ticket = rng.choice((HELD, step + 1)) if some_wait else HELD
         asked = (rng.choice(pool),)
         table.add(f"o{step}", (asked[0].request,), party, ticket)
         kept[f"o{step}"] = Kept(party, ticket, asked)
@@ -134,3 +135,14 @@ def test_case_is_folded_when_the_table_is_told_so():
         table.add("x", (parse_request("SRC/*.PY"), parse_request("Docs/")), Party("x", "s"))
         files = (parse_request("src/a.py"), parse_request("docs/a"))
         assert len(table.blockers(files, 1, Party("y", "t"))) == (2 if fold_case else 0)
+
+
+@pytest.mark.parametrize("path", ["./", "**", "**/db", "*/db", "res:db2"])
+def test_resources_are_in_the_way_of_nothing_else(path):
+    for held, asked in ((path, "res:db"), ("res:db", path)):
+        table = LockTable()
+        table.add("x", (parse_request(held),), Party("x", "s"))
+        assert table.blockers((parse_request(asked),), 1, Party("y", "t")) == []
+        assert len(table.blockers((parse_request(held),), 1, Party("y", "t"))) == 1
+        table.remove("x")
+        assert table._root.is_bare and table._resources.is_bare

@@ -26,8 +26,11 @@ from buildrunner_coordinator.domain.glob_text import (
 BUDGET_STEPS = 20_000
 """Pairs of positions that one question looks at, at most."""
 
-States = tuple[frozenset[int], ...]
-"""For each alternative of a pattern the positions at which a path may stand. All empty: it cannot match."""
+_GATE: Segment = ()
+"""Stands in a row behind the literal beginning of an alternative, and lets every path through. No path
+comes back to it, as one may to a `**` that follows."""
+KEPT_STEPS = 10_000
+"""Of one pattern. Any beyond, if it has that many, are worked out each time."""
 
 
 class Overlap(Enum):
@@ -40,77 +43,120 @@ class Overlap(Enum):
         return self is not Overlap.NO
 
 
+class Place:
+    """Where a path stands within a pattern, behind some of its segments. Found as paths come to it, and
+    kept: a step is then a few comparisons and a look into a dictionary."""
+
+    __slots__ = ("_behind", "_pattern", "_targets", "_tests", "is_end", "meets_file")
+
+    def __init__(self, pattern: Pattern, positions: frozenset[int]) -> None:
+        self._pattern = pattern
+        self.is_end = not pattern.ends.isdisjoint(positions)
+        """The path is one of those that it matches."""
+        self.meets_file = self.is_end or not pattern.literal.isdisjoint(positions)
+        """So it is, or a literal beginning (of one of its alternatives) is the path, or lies below it."""
+        targets: dict[Segment, list[int]] = {}
+        for at in positions:
+            segment = pattern.row[at]
+            if segment:
+                targets.setdefault(segment, []).append(at if segment == ANY_SEGMENTS else at + 1)
+        self._targets = list(targets.values())
+        self._tests = [pattern.matcher(one) for one in targets]
+        self._behind: dict[tuple[bool, ...], Place | None] = {}
+
+    def step(self, segment: str) -> Place | None:
+        """Behind one more segment, which must be folded if the pattern is. None: nothing can match there."""
+        answers = tuple([test(segment) for test in self._tests])
+        try:
+            return self._behind[answers]
+        except KeyError:
+            return self._work_out(answers)
+
+    def _work_out(self, answers: tuple[bool, ...]) -> Place | None:
+        passed = (targets for targets, answer in zip(self._targets, answers, strict=True) if answer)
+        found = self._pattern.place({at for targets in passed for at in targets})
+        if self._pattern.may_keep():
+            self._behind[answers] = found
+        return found
+
+
 class Pattern:
     """A pattern ready to be asked. Made by `compiled`, shared by all who use it."""
 
-    __slots__ = ("_ends", "_initial", "_matchers", "_prefixes", "alternatives", "is_widened", "prefix")
+    __slots__ = ("_kept_steps", "_matchers", "_places", "alternatives", "begin", "ends", "is_widened",
+                 "literal", "prefix", "row")  # fmt: skip
 
     def __init__(self, text: str, fold_case: bool) -> None:
         expanded = expand(text)
         self.is_widened = expanded is None
         """It has too many alternatives: it counts as the tree of its literal beginning."""
         if expanded is None:
-            begin = text[: min(text.find(char) for char in "*?[{" if char in text)]
-            expanded = [begin.rpartition("/")[0] + "/**"]
+            plain = text[: min(text.find(char) for char in "*?[{" if char in text)]
+            expanded = [plain.rpartition("/")[0] + "/**"]
         self.alternatives = tuple(dict.fromkeys(segments(text, one, fold_case) for one in expanded))
-        self._prefixes = tuple(_literal_prefix(one) for one in self.alternatives)
-        self.prefix = _common_prefix(self._prefixes)
+        prefixes = tuple(_literal_prefix(one) for one in self.alternatives)
+        self.prefix = _common_prefix(prefixes)
         """The literal segments with which every path that it matches begins."""
-        self._ends = tuple(map(len, self.alternatives))
-        self._matchers = [[_matcher(one) for one in alternative] for alternative in self.alternatives]
-        self._initial = tuple(frozenset(_closed(alternative, {0})) for alternative in self.alternatives)
-
-    @property
-    def initial(self) -> States:
+        self.row: list[Segment | None] = []
+        """All alternatives, one behind the other, with None behind each. Positions are indices of it."""
+        begins: set[int] = set()
+        literal: set[int] = set()
+        for alternative, prefix in zip(self.alternatives, prefixes, strict=True):
+            begin, depth = len(self.row), len(prefix)
+            begins.add(begin)
+            literal.update(range(begin, begin + depth + 1))
+            self.row += (*alternative[:depth], _GATE, *alternative[depth:], None)
+        self.ends = frozenset(at for at, segment in enumerate(self.row) if segment is None)
+        self.literal = frozenset(literal)
+        """Positions that only the literal beginning of an alternative leads to."""
+        self._matchers: dict[Segment, Callable[[str], bool]] = {}
+        self._places: dict[frozenset[int], Place] = {}
+        self._kept_steps = 0
+        first = self.place(begins)
+        assert first is not None
+        self.begin: Place = first
         """Before the first segment."""
-        return self._initial
 
-    def step(self, states: States, segment: str) -> States:
-        """Behind one more segment of a path, which must be folded if the pattern is."""
-        return tuple(
-            self._step(alternative, matchers, mine, segment) if mine else mine
-            for alternative, matchers, mine in zip(self.alternatives, self._matchers, states, strict=True)
-        )
+    def place(self, positions: set[int]) -> Place | None:
+        """The one of these positions and of those behind each `**`, which may stand for no segment."""
+        if not positions:
+            return None
+        for at in sorted(positions):
+            while self.row[at] in (_GATE, ANY_SEGMENTS):
+                at += 1
+                positions.add(at)
+        key = frozenset(positions)
+        found = self._places.get(key)
+        if found is None:
+            found = Place(self, key)
+            if self._kept_steps < KEPT_STEPS:
+                self._places[key] = found
+        return found
 
-    def walk(self, path: Sequence[str]) -> States:
-        states = self._initial
+    def may_keep(self) -> bool:
+        """Counts a step that a place wants to keep."""
+        self._kept_steps += 1
+        return self._kept_steps <= KEPT_STEPS
+
+    def matcher(self, segment: Segment) -> Callable[[str], bool]:
+        found = self._matchers.get(segment)
+        if found is None:
+            found = self._matchers[segment] = _matcher(segment)
+        return found
+
+    def walk(self, path: Sequence[str]) -> Place | None:
+        """Where that path leads. None: it matches neither it nor anything below it."""
+        place: Place | None = self.begin
         for segment in path:
-            states = self.step(states, segment)
-            if not any(states):
+            if place is None:
                 break
-        return states
-
-    def ends(self, states: States) -> bool:
-        """The path that led there is one of those that it matches."""
-        return any(end in mine for end, mine in zip(self._ends, states, strict=True))
+            place = place.step(segment)
+        return place
 
     def matches(self, path: Sequence[str]) -> bool:
         """The path is one of those that it matches."""
-        return self.ends(self.walk(path))
-
-    def reaches(self, path: Sequence[str]) -> bool:
-        """It matches that path, or one below it."""
-        return any(self.walk(path))
-
-    def is_below(self, path: tuple[str, ...]) -> bool:
-        """Its literal beginning (of one of its alternatives) is that path, or lies below it."""
-        return any(one[: len(path)] == path for one in self._prefixes)
-
-    @staticmethod
-    def _step(
-        alternative: tuple[Segment, ...],
-        matchers: list[Callable[[str], bool]],
-        states: frozenset[int],
-        segment: str,
-    ) -> frozenset[int]:
-        found: set[int] = set()
-        for at in states:
-            if at < len(alternative):
-                if alternative[at] == ANY_SEGMENTS:
-                    found.add(at)
-                elif matchers[at](segment):
-                    found.add(at + 1)
-        return frozenset(_closed(alternative, found))
+        place = self.walk(path)
+        return place is not None and place.is_end
 
 
 @lru_cache(maxsize=1 << 16)
@@ -230,15 +276,6 @@ def _meet(a: Ranges, b: Ranges) -> bool:
         else:
             return True
     return False
-
-
-def _closed(alternative: tuple[Segment, ...], states: set[int]) -> set[int]:
-    """With the positions behind each `**`, which may stand for no segment."""
-    for at in sorted(states):
-        while at < len(alternative) and alternative[at] == ANY_SEGMENTS:
-            at += 1
-            states.add(at)
-    return states
 
 
 def _literal_prefix(alternative: tuple[Segment, ...]) -> tuple[str, ...]:

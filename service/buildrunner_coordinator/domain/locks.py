@@ -20,7 +20,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from buildrunner_coordinator.domain import globs
-from buildrunner_coordinator.domain.globs import Pattern, States
+from buildrunner_coordinator.domain.globs import Pattern, Place
 from buildrunner_coordinator.domain.model import LockKind, LockMode, PathRequest
 from buildrunner_coordinator.domain.paths import key_of, meets
 
@@ -58,7 +58,7 @@ def excludes(a: Party, b: Party) -> bool:
 
 class _Node:
     __slots__ = ("children", "exclusive", "exclusive_below", "exclusive_globs", "shared", "shared_below",
-                 "shared_globs")  # fmt: skip
+                 "shared_globs", "trees")  # fmt: skip
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
@@ -68,6 +68,8 @@ class _Node:
         self.exclusive_globs: list[Entry] | None = None
         """Those whose literal beginning ends here. Few nodes have any."""
         self.shared_globs: list[Entry] | None = None
+        self.trees = 0
+        """Of the entries here."""
         self.exclusive_below = 0
         self.shared_below = 0
 
@@ -108,9 +110,13 @@ class LockTable:
     def __init__(self, fold_case: bool = False) -> None:
         self.fold_case = fold_case
         self._root = _Node()
+        self._resources = _Node()
+        """The root of what no path covers, not even that of the whole repository."""
         self._entries: dict[str, tuple[PathRequest, ...]] = {}
         self._tickets: dict[str, int] = {}
         self._parties: dict[str, Party] = {}
+        self._waiting = 0
+        """Owners that are no holders."""
 
     def __contains__(self, owner: str) -> bool:
         return owner in self._entries
@@ -124,14 +130,16 @@ class LockTable:
         self._entries[owner] = requests
         self._tickets[owner] = ticket
         self._parties[owner] = party
+        self._waiting += ticket != HELD
         for request in requests:
-            node = self._root
+            node = self._top(request)
             for segment in key_of(request, self.fold_case):
                 node.count_below(request.mode, 1)
                 child = node.children.get(segment)
                 if child is None:
                     child = node.children[segment] = _Node()
                 node = child
+            node.trees += request.kind is LockKind.TREE
             insort(node.entries(request), Entry(owner, request, ticket, party), key=_ticket)
 
     def remove(self, owner: str) -> None:
@@ -140,6 +148,7 @@ class LockTable:
         if requests is None:
             return
         ticket, party = self._tickets.pop(owner), self._parties.pop(owner)
+        self._waiting -= ticket != HELD
         for request in requests:
             self._take_out(Entry(owner, request, ticket, party))
 
@@ -168,6 +177,10 @@ class LockTable:
             for entries in self.incompatible(request):
                 if holder is None:
                     holder = _first_holder(entries, party)
+                if not self._waiting:
+                    if holder is not None:
+                        break
+                    continue
                 place = bisect_left(entries, ticket, key=_ticket) - 1
                 floor = waiter.ticket if waiter else HELD
                 while place >= 0 and entries[place].ticket > floor:
@@ -198,7 +211,7 @@ class LockTable:
         is_shared = request.mode is LockMode.SHARED
         pattern = globs.compiled(request.path, self.fold_case) if request.kind is LockKind.GLOB else None
         key = key_of(request, self.fold_case)
-        node = self._root
+        node = self._top(request)
         yield from _above(node, is_shared, key, request.kind, pattern, self.fold_case)
         for segment in key:
             child = node.children.get(segment)
@@ -209,13 +222,19 @@ class LockTable:
         if pattern is None:
             yield from _beneath(node, is_shared)
         else:
-            yield from _matched_beneath(node, is_shared, pattern, pattern.walk(key), self.fold_case)
+            place = pattern.walk(key)
+            assert place is not None, "a pattern's own beginning leads into it"
+            yield from _matched_beneath(node, is_shared, pattern, place, self.fold_case)
+
+    def _top(self, request: PathRequest) -> _Node:
+        return self._resources if request.kind is LockKind.RESOURCE else self._root
 
     def _take_out(self, entry: Entry) -> None:
         key, mode = key_of(entry.request, self.fold_case), entry.request.mode
-        path = [self._root]
+        path = [self._top(entry.request)]
         for segment in key:
             path.append(path[-1].children[segment])
+        path[-1].trees -= entry.request.kind is LockKind.TREE
         entries = path[-1].entries(entry.request)
         del entries[entries.index(entry, bisect_left(entries, entry.ticket, key=_ticket))]
         for above in path[:-1]:
@@ -235,11 +254,11 @@ def _first_holder(entries: list[Entry], party: Party) -> Entry | None:
     return None
 
 
-def _at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
-    if node.exclusive:
-        yield node.exclusive
-    if node.shared and not is_shared:
-        yield node.shared
+def _at(node: _Node, is_shared: bool) -> tuple[list[Entry], ...]:
+    """Lists, none empty. Not a generator: questions about globs come here for thousands of nodes."""
+    if is_shared or not node.shared:
+        return (node.exclusive,) if node.exclusive else ()
+    return (node.exclusive, node.shared) if node.exclusive else (node.shared,)
 
 
 def _globs_at(node: _Node, is_shared: bool) -> Iterator[list[Entry]]:
@@ -259,6 +278,8 @@ def _above(
 ) -> Iterator[list[Entry]]:
     """At a node on the way to the request's own: files and trees overlap with it, globs if they match."""
     yield from _at(node, is_shared)
+    if not (node.exclusive_globs or node.shared_globs):
+        return
     for entries in _globs_at(node, is_shared):
         if pattern is None:
             matched = [one for one in entries if meets(_pattern(one, fold_case), kind, key)]
@@ -284,8 +305,10 @@ def _beneath(top: _Node, is_shared: bool) -> Iterator[list[Entry]]:
         if node.exclusive_below or (node.shared_below and not is_shared):
             for child in node.children.values():
                 yield from _at(child, is_shared)
-                yield from _globs_at(child, is_shared)
-                stack.append(child)
+                if child.exclusive_globs or child.shared_globs:
+                    yield from _globs_at(child, is_shared)
+                if child.children:
+                    stack.append(child)
 
 
 def _trees(entries: list[Entry]) -> list[Entry]:
@@ -293,26 +316,28 @@ def _trees(entries: list[Entry]) -> list[Entry]:
 
 
 def _matched_beneath(
-    top: _Node, is_shared: bool, pattern: Pattern, states: States, fold_case: bool
+    top: _Node, is_shared: bool, pattern: Pattern, place: Place, fold_case: bool
 ) -> Iterator[list[Entry]]:
     """What of all that is below a glob's literal beginning it can match."""
-    stack = [(top, states, pattern.prefix)]
+    stack = [(top, place)]
     while stack:
-        node, at, above = stack.pop()
-        if node.exclusive_below or (node.shared_below and not is_shared):
-            for segment, child in node.children.items():
-                behind = pattern.step(at, segment)
-                if not any(behind):
-                    continue
-                key = (*above, segment)
-                meets_files = pattern.ends(behind) or pattern.is_below(key)
-                for entries in _at(child, is_shared):
-                    # A tree is met by what it may hold, a file only by its own name.
-                    met = entries if meets_files else _trees(entries)
-                    if met:
-                        yield met
+        node, at = stack.pop()
+        if not (node.exclusive_below or (node.shared_below and not is_shared)):
+            continue
+        step = at.step
+        for segment, child in node.children.items():
+            behind = step(segment)
+            if behind is None:
+                continue
+            if behind.meets_file:
+                yield from _at(child, is_shared)
+            elif child.trees:
+                # A tree is met by what it may hold, a file only by its own name.
+                yield from filter(None, map(_trees, _at(child, is_shared)))
+            if child.children:
+                stack.append((child, behind))
+            if child.exclusive_globs or child.shared_globs:
                 for entries in _globs_at(child, is_shared):
                     matched = _meeting(entries, pattern, fold_case)
                     if matched:
                         yield matched
-                stack.append((child, behind, key))

@@ -120,9 +120,8 @@ def overlaps(a: PathRequest, b: PathRequest, fold_case: bool = False) -> globs.O
 
 def meets(pattern: globs.Pattern, kind: LockKind, key: Key) -> bool:
     """A glob overlaps with the file or tree of that key."""
-    if kind is LockKind.TREE:
-        return pattern.reaches(key)
-    return pattern.is_below(key) or pattern.matches(key)
+    place = pattern.walk(key)
+    return place is not None and (place.meets_file or kind is LockKind.TREE)
 
 
 def covers(request: PathRequest, path: str, fold_case: bool = False) -> bool:
