@@ -1,9 +1,10 @@
 """The lock table of one workspace: who holds which path, who waits for which, in which order.
 
 A trie of path segments. An entry sits at its key's node, a glob at that of its literal beginning; every
-node above counts it, so that "nothing at or below here" is known without looking. Holders and waiters
-live in the same trie: a request is granted when no incompatible entry overlaps with it that is a holder,
-or a waiter who came earlier. So everybody who cannot conflict passes, and nobody is starved.
+node above counts it, so that "nothing at or below here" is known without looking. Holders have one trie
+and waiters another: a request is granted when no incompatible entry overlaps with it that is a holder,
+or a waiter who came earlier. So everybody who cannot conflict passes, and nobody is starved. One holder is
+enough to say no, however many there are.
 
 A node keeps exclusive and shared entries apart, each in order of ticket: who is in the way at a node is
 found by bisection, and subtrees that hold nothing incompatible are never entered. Nor are those that a
@@ -63,7 +64,7 @@ class _Node:
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.exclusive: list[Entry] = []
-        """By ticket: holders first."""
+        """By ticket."""
         self.shared: list[Entry] = []
         self.exclusive_globs: list[Entry] | None = None
         """Those whose literal beginning ends here. Few nodes have any."""
@@ -104,14 +105,22 @@ class _Node:
             self.exclusive_below += change
 
 
+class _Roots(NamedTuple):
+    paths: _Node
+    resources: _Node
+    """Apart, since no path covers them, not even that of the whole repository."""
+
+    def of(self, request: PathRequest) -> _Node:
+        return self.resources if request.kind is LockKind.RESOURCE else self.paths
+
+
 class LockTable:
     """Grants are made and taken back by `add` and `remove`; `blockers` says what is in the way."""
 
     def __init__(self, fold_case: bool = False) -> None:
         self.fold_case = fold_case
-        self._root = _Node()
-        self._resources = _Node()
-        """The root of what no path covers, not even that of the whole repository."""
+        self._held = _Roots(_Node(), _Node())
+        self._waited_for = _Roots(_Node(), _Node())
         self._entries: dict[str, tuple[PathRequest, ...]] = {}
         self._tickets: dict[str, int] = {}
         self._parties: dict[str, Party] = {}
@@ -131,8 +140,9 @@ class LockTable:
         self._tickets[owner] = ticket
         self._parties[owner] = party
         self._waiting += ticket != HELD
+        roots = self._waited_for if ticket else self._held
         for request in requests:
-            node = self._top(request)
+            node = roots.of(request)
             for segment in key_of(request, self.fold_case):
                 node.count_below(request.mode, 1)
                 child = node.children.get(segment)
@@ -172,23 +182,30 @@ class LockTable:
         last waiter that came before it. Empty: it may be granted."""
         found: list[Entry] = []
         for request in requests:
-            holder: Entry | None = None
-            waiter: Entry | None = None
-            for entries in self.incompatible(request):
-                if holder is None:
-                    holder = _first_holder(entries, party)
-                if not self._waiting:
-                    if holder is not None:
-                        break
-                    continue
-                place = bisect_left(entries, ticket, key=_ticket) - 1
-                floor = waiter.ticket if waiter else HELD
-                while place >= 0 and entries[place].ticket > floor:
-                    if excludes(entries[place].party, party):
-                        waiter = entries[place]
-                        break
-                    place -= 1
-            found.extend(one for one in (holder, waiter) if one is not None)
+            holder = self._holder_beside(request, party)
+            if holder is not None:
+                found.append(holder)
+            waiter = self._last_before(request, ticket, party) if self._waiting else None
+            if waiter is not None:
+                found.append(waiter)
+        return found
+
+    def _holder_beside(self, request: PathRequest, party: Party) -> Entry | None:
+        for entries in self._overlapping(request, self._held):
+            for one in entries:
+                if excludes(one.party, party):
+                    return one
+        return None
+
+    def _last_before(self, request: PathRequest, ticket: int, party: Party) -> Entry | None:
+        found: Entry | None = None
+        for entries in self._overlapping(request, self._waited_for):
+            place = bisect_left(entries, ticket, key=_ticket) - 1
+            while place >= 0 and (found is None or entries[place].ticket > found.ticket):
+                if excludes(entries[place].party, party):
+                    found = entries[place]
+                    break
+                place -= 1
         return found
 
     def conflicts(
@@ -199,19 +216,25 @@ class LockTable:
         The table must not change while this is read.
         """
         for request in requests:
-            for entries in self.incompatible(request):
+            for entries in self.incompatible(request, held_only=ticket is None):
                 for one in entries:
                     if one.ticket != HELD and (ticket is None or one.ticket >= ticket):
                         break
                     if excludes(one.party, party):
                         yield request, one
 
-    def incompatible(self, request: PathRequest) -> Iterator[list[Entry]]:
-        """Lists of entries that cannot be held beside `request`, each in order of ticket, none empty."""
+    def incompatible(self, request: PathRequest, *, held_only: bool = False) -> Iterator[list[Entry]]:
+        """Lists of entries that cannot be held beside `request`, each in order of ticket, none empty: first
+        of holders, then of waiters."""
+        yield from self._overlapping(request, self._held)
+        if self._waiting and not held_only:
+            yield from self._overlapping(request, self._waited_for)
+
+    def _overlapping(self, request: PathRequest, roots: _Roots) -> Iterator[list[Entry]]:
         is_shared = request.mode is LockMode.SHARED
         pattern = globs.compiled(request.path, self.fold_case) if request.kind is LockKind.GLOB else None
         key = key_of(request, self.fold_case)
-        node = self._top(request)
+        node = roots.of(request)
         yield from _above(node, is_shared, key, request.kind, pattern, self.fold_case)
         for segment in key:
             child = node.children.get(segment)
@@ -226,12 +249,10 @@ class LockTable:
             assert place is not None, "a pattern's own beginning leads into it"
             yield from _matched_beneath(node, is_shared, pattern, place, self.fold_case)
 
-    def _top(self, request: PathRequest) -> _Node:
-        return self._resources if request.kind is LockKind.RESOURCE else self._root
-
     def _take_out(self, entry: Entry) -> None:
         key, mode = key_of(entry.request, self.fold_case), entry.request.mode
-        path = [self._top(entry.request)]
+        roots = self._waited_for if entry.ticket else self._held
+        path = [roots.of(entry.request)]
         for segment in key:
             path.append(path[-1].children[segment])
         path[-1].trees -= entry.request.kind is LockKind.TREE
@@ -243,15 +264,6 @@ class LockTable:
             if not path[depth].is_bare:
                 break
             del path[depth - 1].children[key[depth - 1]]
-
-
-def _first_holder(entries: list[Entry], party: Party) -> Entry | None:
-    for one in entries:
-        if one.ticket != HELD:
-            return None
-        if excludes(one.party, party):
-            return one
-    return None
 
 
 def _at(node: _Node, is_shared: bool) -> tuple[list[Entry], ...]:
