@@ -19,6 +19,9 @@ from tools.bench.figures import Figure, Report, RowError, share
 from tools.bench.fleet import measure_fleet
 from tools.bench.latency import measure_latency
 from tools.bench.ledger import Counts, check_counts, read_counts
+from tools.bench.lock_agents import AGENTS, HOT_AGENTS, measure_agents
+from tools.bench.lock_calls import measure_pairs
+from tools.bench.lock_checks import measure_checks
 from tools.bench.memory import measure_memory
 from tools.bench.peers import measure_peers
 from tools.bench.sizes import Sizes
@@ -28,7 +31,7 @@ from tools.bench.throughput import measure_credit_one, measure_throughput
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TINY = Sizes(
     rounds=1, noop=30, credit_one=10, commands=10, latency=3, queued=50, startups=1, sources=2, fleet=3,
-    fleet_seconds=0.1
+    fleet_seconds=0.1, held=2_000, lock_pairs=3, agent_steps=2
 )  # fmt: skip
 
 pytestmark = pytest.mark.e2e
@@ -72,6 +75,23 @@ def test_idle_workers_are_all_connected_while_they_are_measured(nothing_left) ->
 def test_the_command_line_is_timed_against_a_running_coordinator(nothing_left) -> None:
     version, status = measure_command_line(TINY)
     assert version.value > 0 and status.value > 0
+
+
+def test_checks_of_locks_are_timed_as_more_and_more_is_held() -> None:
+    figures = measure_checks(TINY)
+    assert [one.target for one in figures] == [3.0, 5.0, 400.0, None]
+    assert all("100: " in one.note and "2,000: " in one.note and "100 globs" in one.note for one in figures)
+
+
+def test_locks_are_taken_and_given_back_over_grpc(nothing_left) -> None:
+    pairs, calls = measure_pairs(TINY)
+    assert (pairs.target, pairs.unit) == (800, "/s") and calls.value > 0
+
+
+def test_agents_at_work_wait_for_the_hot_file_alone(nothing_left) -> None:
+    locks, hot, audited = measure_agents(TINY)
+    assert locks.target == 0.9 and min(locks.value, hot.value, audited.value) > 0
+    assert f"{AGENTS} agents" in locks.what and f"of the {HOT_AGENTS} who use it, 0 of the" in hot.note
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")

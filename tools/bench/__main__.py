@@ -22,6 +22,7 @@ from tools.bench.commands import measure_commands  # noqa: E402
 from tools.bench.figures import Report  # noqa: E402
 from tools.bench.fleet import measure_fleet  # noqa: E402
 from tools.bench.latency import measure_latency  # noqa: E402
+from tools.bench.locks import measure_locks  # noqa: E402
 from tools.bench.memory import measure_memory  # noqa: E402
 from tools.bench.peers import measure_peers, table  # noqa: E402
 from tools.bench.sizes import Sizes  # noqa: E402
@@ -38,6 +39,7 @@ ROWS = {
     "cli": measure_command_line,
     "build": measure_build,
     "peers": measure_peers,
+    "locks": measure_locks,
 }
 
 
@@ -49,7 +51,7 @@ def main() -> int:
     sizes = sizes._replace(profile=arguments.profile, queued=arguments.queued or sizes.queued)
     report = Report()
     try:
-        for name in arguments.rows:
+        for name in arguments.names or arguments.rows:
             report.run(name, partial(ROWS[name], sizes))
     except KeyboardInterrupt:
         print("bench: interrupted; what was started has been ended", file=sys.stderr)
@@ -66,8 +68,11 @@ def parse() -> argparse.Namespace:
         prog="python tools/bench", description="Measures throughput, latency and memory beside the targets."
     )
     add = parser.add_argument
+    add(
+        "names", type=row_name, nargs="*", metavar="ROW", help=f"{', '.join(ROWS)}; all unless some are named"
+    )
     add("--quick", action="store_true", help="small sizes, one round: under a minute, and less exact")
-    add("--rows", type=row_names, default=list(ROWS), metavar="A,B", help=f"some of {','.join(ROWS)}")
+    add("--rows", type=row_names, default=list(ROWS), metavar="A,B", help="the same in one word")
     add("--seconds", type=float, default=2.0, metavar="S", help="how long a round takes at the target")
     add("--rounds", type=int, default=3, metavar="N", help="rounds of which the median is taken")
     add("--queued", type=int, metavar="N", help="tasks of the memory row, up to a million or more")
@@ -83,10 +88,15 @@ def parse() -> argparse.Namespace:
 
 def row_names(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
-    unknown = [name for name in names if name not in ROWS]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(ROWS)}")
-    return names
+    if not names:
+        raise argparse.ArgumentTypeError(f"nothing is none of {', '.join(ROWS)}")
+    return [row_name(name) for name in names]
+
+
+def row_name(name: str) -> str:
+    if name not in ROWS:
+        raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(ROWS)}")
+    return name
 
 
 def end_in_order(_number: int, _frame: FrameType | None) -> None:

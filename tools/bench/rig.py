@@ -29,9 +29,12 @@ POLL_S = 0.01
 class Rig:
     """A workspace with its own coordinator. Use it as a context manager; nothing of it stays."""
 
-    def __init__(self, *, workers: int = 2, credit: int = 0, profile: str | None = None) -> None:
+    def __init__(
+        self, *, workers: int = 2, slots: int = 1, credit: int = 0, profile: str | None = None
+    ) -> None:
         """`credit` 0 is the worker's own choice. `profile` names the process that is sampled."""
         self._workers = workers
+        self._slots = slots
         self._credit = credit
         self._profile = profile
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -128,7 +131,7 @@ class Rig:
 
     def _start_worker(self, number: int) -> None:
         arguments = ["--coordinator", self.target.address, "--token-file", str(self.state / "token")]
-        arguments += ["--directory", str(self.folder)]
+        arguments += ["--directory", str(self.folder), "--slots", str(self._slots)]
         if self._credit:
             arguments += ["--credit", str(self._credit)]
         self._start("buildrunner_parallel.worker", arguments, number)

@@ -18,6 +18,9 @@ class Sizes(NamedTuple):
     sources: int
     fleet: int
     fleet_seconds: float
+    held: int
+    lock_pairs: int
+    agent_steps: int
     profile: str | None = None
     """Which process is sampled, if any."""
 
@@ -35,6 +38,9 @@ class Sizes(NamedTuple):
             sources=40,
             fleet=5_000,
             fleet_seconds=20.0,
+            held=20_000,
+            lock_pairs=max(50, int(500 * seconds)),
+            agent_steps=max(3, int(20 * seconds)),
         )
 
     @classmethod
@@ -51,4 +57,7 @@ class Sizes(NamedTuple):
             sources=8,
             fleet=500,
             fleet_seconds=5.0,
+            held=20_000,
+            lock_pairs=200,
+            agent_steps=10,
         )
