@@ -62,7 +62,7 @@ def test_what_tasks_change_is_recorded_with_them_and_with_their_session(reposito
 
 
 def test_what_another_session_holds_by_hand_fails_the_task_and_its_patch_is_kept(repository: Town) -> None:
-    with repository.client() if repository.info_file() else _started(repository) as client:
+    with _started(repository) as client:
         other = client.create_session("by hand")
         client.start_session(other.session_id)
         client.acquire_locks(other.session_id, ["docs/guide.md"])
@@ -77,6 +77,30 @@ def test_what_another_session_holds_by_hand_fails_the_task_and_its_patch_is_kept
         assert len(task["attempts"]) == 1
         patch = client.get_patch(session_id, "astray")
         assert b"+mine\n" in patch.patch
+        client.cancel_session(other.session_id)
+
+
+def test_what_another_session_holds_is_not_merged_either(repository: Town) -> None:
+    with _started(repository) as client:
+        other = client.create_session("by hand")
+        client.start_session(other.session_id)
+        client.acquire_locks(other.session_id, ["docs/"])
+        session_id = run_plan(
+            repository,
+            {
+                "id": "astray", "run": "echo mine > docs/guide.md", "files": ["src/"],
+                "isolate": "worktree", "merge": "on",
+            },
+            {
+                "id": "free", "run": "echo mine > free.txt", "files": ["src/*.py"],
+                "isolate": "worktree", "merge": "on",
+            },
+            code=6,
+        )  # fmt: skip
+        assert shown(repository, session_id, "astray")["reason"] == "UNDECLARED_WRITE"
+        assert git(repository, "show", f"br/{session_id}/astray-1:docs/guide.md") == "mine"
+        assert git(repository, "show", f"br/{session_id}/session:docs/guide.md") == "guide"
+        assert git(repository, "show", f"br/{session_id}/session:free.txt") == "mine"
         client.cancel_session(other.session_id)
 
 

@@ -34,16 +34,18 @@ def test_one_look_at_a_time_with_a_pause_between(tmp_path: Path) -> None:
 
     attic = Attic(tmp_path, is_gone, chores)  # type: ignore[arg-type]
     attic.step(100.0)
-    attic.step(200.0)
+    attic.step(101.0)
     assert len(chores.waiting) == 1
     chores.do()
     assert asked == ["s-1"]
-    attic.step(201.0)
-    attic.step(202.0)
-    assert len(chores.waiting) == 1
-    chores.do()
-    attic.step(204.0)
+    attic.step(104.0)
     assert not chores.waiting
+    attic.step(106.0)
+    chores.do()
+    assert asked == ["s-1"], "the coordinator is asked more seldom"
+    attic.step(161.0)
+    chores.do()
+    assert asked == ["s-1", "s-1"]
 
 
 def test_without_worktrees_nobody_is_asked(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,21 @@ class Yard:
     def __init__(self, folder: Path, directory: Path) -> None:
         self.events: asyncio.Queue[Message] = asyncio.Queue()
         self.has_lease = True
+        self.held = ""
+        self.asked: list[list[str]] = []
         self.groundwork = Groundwork(
-            str(folder / "pictures"), str(directory), self.events.put_nowait, lambda: self.has_lease
+            str(folder / "pictures"),
+            str(directory),
+            self.events.put_nowait,
+            lambda: self.has_lease,
+            self._held_by_others,
         )
+
+    async def _held_by_others(
+        self, attempt: Attempt, paths: Sequence[str], is_wanted: Callable[[], bool]
+    ) -> str:
+        self.asked.append(list(paths))
+        return self.held
 
     async def prepared(self, attempt: Attempt) -> str:
         self.groundwork.prepare(attempt)
@@ -211,6 +223,36 @@ async def test_what_cannot_be_committed_is_kept_and_is_no_success(
     assert report.outcome == then
     assert report.audit.failure.startswith(f"what it did could not be committed and is kept in {tree}: git ")
     assert has(f"{tree}/work.txt")
+
+
+async def test_what_somebody_else_holds_is_not_merged(yard: Yard, repository: Repository) -> None:
+    attempt = attempt_of(files=("src/",), isolation=WORKTREE, merge=True)
+    await yard.prepared(attempt)
+    put(ground_of(attempt).directory, "src/app.py", "two\n")
+    put(ground_of(attempt).directory, "stray.txt", "stray\n")
+    yard.held = "stray.txt is held by session abc"
+    report = await yard.closed(attempt)
+    assert yard.asked == [["stray.txt"]]
+    assert (report.outcome, report.audit.merge) == (
+        types_pb2.OUTCOME_FAILED,
+        worker_service_pb2.MERGE_OUTCOME_FAILED,
+    )
+    assert report.error == "br/s-1/task-41-1 was not merged: stray.txt is held by session abc"
+    assert list(report.modified_files) == ["src/app.py", "stray.txt"]
+    assert repository.git("branch", "--list", "br/s-1/session") == ""
+
+
+@pytest.mark.parametrize(
+    "spec", [{"files": ("src/",)}, {}, {"files": ("a",), "audit": types_pb2.AUDIT_MODE_OFF}]
+)
+async def test_nobody_is_asked_about_what_was_declared_or_is_not_audited(
+    yard: Yard, repository: Repository, spec: dict[str, Any]
+) -> None:
+    attempt = attempt_of(**spec, isolation=WORKTREE, merge=True)
+    await yard.prepared(attempt)
+    put(ground_of(attempt).directory, "src/app.py", "two\n")
+    assert (await yard.closed(attempt)).audit.merge == worker_service_pb2.MERGE_OUTCOME_MERGED
+    assert yard.asked == []
 
 
 async def test_nothing_is_merged_while_the_lease_does_not_hold(yard: Yard, repository: Repository) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 
 from buildrunner_parallel.v1 import types_pb2
 from buildrunner_parallel.v1 import worker_service_pb2 as pb
@@ -35,12 +36,15 @@ def wants_patch(
     spec: types_pb2.TaskSpec, outcome: types_pb2.Outcome.ValueType, files: tuple[str, ...]
 ) -> bool:
     """Whether the coordinator may keep a patch: not of a success that changed plainly what it declared."""
-    if outcome != types_pb2.OUTCOME_SUCCEEDED:
-        return True
+    return outcome != types_pb2.OUTCOME_SUCCEEDED or bool(not_plainly_declared(spec, files))
+
+
+def not_plainly_declared(spec: types_pb2.TaskSpec, files: Iterable[str]) -> list[str]:
+    """Those of `files` that are no path of the task's and lie in no directory of its."""
     roots = [posixpath.normpath(one.path) for one in spec.files if _is_plain(one)]
     if "." in roots:
-        return False
-    return any(not any(name == root or name.startswith(f"{root}/") for root in roots) for name in files)
+        return []
+    return [name for name in files if not any(name == root or name.startswith(f"{root}/") for root in roots)]
 
 
 def _is_plain(request: types_pb2.PathRequest) -> bool:

@@ -11,11 +11,12 @@ import functools
 import itertools
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from buildrunner_parallel.v1 import types_pb2, worker_service_pb2
+from buildrunner_parallel.v1 import types_pb2
+from buildrunner_parallel.v1 import worker_service_pb2 as pb
 
 from . import audits, worktrees
 from .attempt import Attempt
@@ -34,20 +35,28 @@ _THREADS = 4
 _LOOK_INTERVAL_S = 0.2
 _KEPT_OUTCOMES = (types_pb2.OUTCOME_FAILED, types_pb2.OUTCOME_TIMED_OUT)
 _log = logging.getLogger(__name__)
+HeldByOthers = Callable[[Attempt, Sequence[str], Callable[[], bool]], Awaitable[str]]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class Groundwork:
-    """One worker's. `emit` takes the events, `may_act` says whether the worker's lease holds now."""
+    """One worker's. `emit` takes the events, `may_act` says whether the worker's lease holds now, and
+    `held_by_others` is LockQuestions.held_by_others."""
 
     def __init__(
-        self, folder: str, directory: str, emit: Callable[[Message], None], may_act: Callable[[], bool]
+        self,
+        folder: str,
+        directory: str,
+        emit: Callable[[Message], None],
+        may_act: Callable[[], bool],
+        held_by_others: HeldByOthers,
     ) -> None:
         self._folder = folder
         self._directory = directory
         self._emit = emit
         self._may_act = may_act
+        self._held_by_others = held_by_others
         self._threads = ThreadPoolExecutor(_THREADS, "br-git")
         self._photographers: dict[str, Photographer] = {}
         self._numbers = itertools.count()
@@ -121,9 +130,7 @@ class Groundwork:
 
     # After the end
 
-    def close(
-        self, attempt: Attempt, report: worker_service_pb2.TaskReport, is_wanted: Callable[[], bool]
-    ) -> None:
+    def close(self, attempt: Attempt, report: pb.TaskReport, is_wanted: Callable[[], bool]) -> None:
         """Completes the report; answered by (CLOSED, attempt id, report). Nothing of the attempt runs any
         more, and the ground is not the attempt's any more. Nothing is merged unless `is_wanted`."""
         ground, attempt.ground = attempt.ground, None
@@ -134,7 +141,7 @@ class Groundwork:
         self,
         attempt: Attempt,
         ground: Ground,
-        report: worker_service_pb2.TaskReport,
+        report: pb.TaskReport,
         is_wanted: Callable[[], bool],
     ) -> None:
         try:
@@ -154,7 +161,7 @@ class Groundwork:
         self,
         attempt: Attempt,
         ground: Ground,
-        report: worker_service_pb2.TaskReport,
+        report: pb.TaskReport,
         is_wanted: Callable[[], bool],
     ) -> None:
         tree, owner = ground.tree, ground.owner
@@ -173,24 +180,31 @@ class Groundwork:
             if attempt.assignment.spec.audit != types_pb2.AUDIT_MODE_OFF:
                 audits.add_difference(report, found)
             if attempt.assignment.spec.merge and report.outcome == types_pb2.OUTCOME_SUCCEEDED:
-                await self._merge(tree, commit, report, is_wanted)
+                await self._merge(attempt, tree, commit, report, is_wanted)
         finally:
             await self._put_away(tree, owner, commit, is_kept=report.outcome in _KEPT_OUTCOMES)
 
     async def _merge(
         self,
+        attempt: Attempt,
         tree: worktrees.OwnTree,
         commit: str,
-        report: worker_service_pb2.TaskReport,
+        report: pb.TaskReport,
         is_wanted: Callable[[], bool],
     ) -> None:
-        """While the attempt still holds its locks: that is sure only as long as the lease holds."""
+        """While the attempt still holds its locks, which is sure only as long as the lease holds; and nothing
+        that somebody else holds."""
+        report.audit.session_branch = tree.session_branch
+        spec = attempt.assignment.spec
+        strays = audits.not_plainly_declared(spec, report.modified_files) if audits.is_audited(spec) else []
+        if strays and (why := await self._held_by_others(attempt, strays, is_wanted)):
+            audits.add_merge(report, pb.MERGE_OUTCOME_FAILED, f"{tree.branch} was not merged: {why}")
+            return
         while is_wanted() and not self._may_act():  # noqa: ASYNC110  a lease is a clock, no event
             await asyncio.sleep(_LOOK_INTERVAL_S)
         if not is_wanted():
             return
         merged = await self._on_thread(merge, tree, commit)
-        report.audit.session_branch = tree.session_branch
         audits.add_merge(report, merged.outcome, merged.error)
 
     async def _put_away(

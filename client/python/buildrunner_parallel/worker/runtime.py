@@ -28,6 +28,7 @@ from .attempt_book import AttemptBook
 from .credit import CreditGauge
 from .handlers import HandlerLoadError, check_expected
 from .lease import Lease
+from .lock_questions import LockQuestions
 from .options import WorkerOptions
 from .outgoing import Outgoing
 from .output_stream import OutputStream
@@ -103,7 +104,10 @@ class WorkerRuntime:
 
     async def run(self) -> int:
         """Serves until drained, refused, or unable to reach the coordinator for too long."""
-        self._workshop = Workshop(self._options, self._changed, self._on_supervisor_lost)
+        questions = LockQuestions(lambda: self._channel)
+        self._workshop = Workshop(
+            self._options, self._changed, self._on_supervisor_lost, questions.held_by_others
+        )
         self._book = AttemptBook(
             self._workshop.executor,
             self._outgoing,

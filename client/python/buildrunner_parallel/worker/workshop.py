@@ -17,7 +17,7 @@ from . import supervisor_messages as say
 from .attempt_book import AttemptBook
 from .executors import SlotExecutor
 from .framing import Message
-from .groundwork import Groundwork
+from .groundwork import Groundwork, HeldByOthers
 from .handler_pool import HOST_FAILED, HOSTS_READY, HandlerPool
 from .handlers import NO_OPERATION, HandlerLoadError
 from .host_link import HostLink
@@ -35,7 +35,11 @@ class Workshop:
     """One supervisor for a worker's life. `on_change` is called after events, `on_lost` when it dies."""
 
     def __init__(
-        self, options: WorkerOptions, on_change: Callable[[], None], on_lost: Callable[[], None]
+        self,
+        options: WorkerOptions,
+        on_change: Callable[[], None],
+        on_lost: Callable[[], None],
+        held_by_others: HeldByOthers,
     ) -> None:
         self._options = options
         self._on_change = on_change
@@ -57,6 +61,7 @@ class Workshop:
             options.directory,
             self._on_ground_event,
             lambda: self._lease.state() == VALID,
+            held_by_others,
         )
         self.book: AttemptBook | None = None
 
