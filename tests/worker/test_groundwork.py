@@ -124,6 +124,19 @@ async def test_a_report_has_what_changed_in_the_shared_checkout(yard: Yard, repo
     assert not report.audit.branch
 
 
+async def test_a_repository_that_was_made_anew_is_looked_at_anew(
+    yard: Yard, repository: Repository, tmp_path: Path
+) -> None:
+    await yard.prepared(attempt_of(41, ("src/",)))
+    (repository.folder / ".git").rename(tmp_path / "moved")
+    put(str(repository.folder), ".git", f"gitdir: {tmp_path}/moved\n")
+    attempt = attempt_of(42, ("src/",))
+    await yard.prepared(attempt)
+    repository.write("src/new.py", "new\n")
+    report = await yard.closed(attempt)
+    assert (list(report.modified_files), report.audit.failure) == (["src/new.py"], "")
+
+
 async def test_those_that_start_at_the_same_moment_share_a_picture(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

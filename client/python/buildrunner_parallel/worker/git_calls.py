@@ -43,6 +43,10 @@ class GitFailed(Exception):
     """Git could not do it; the text is one line that says what was tried and what git said."""
 
 
+class GitTimedOut(GitFailed):
+    """It took too long, and most likely would again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a call printed, `output` up to its limit, and the bytes that were left out behind it."""
@@ -64,6 +68,11 @@ class Checkout:
     top: str
     git_dir: str
     common_dir: str
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it still has its git directory."""
+        return os.path.isdir(self.git_dir)
 
     def git(
         self,
@@ -130,7 +139,7 @@ def _finish(
     finally:
         clock.cancel()
     if late.is_set():
-        raise GitFailed(f"git {what} in {directory} took longer than {timeout_s:g} s")
+        raise GitTimedOut(f"git {what} in {directory} took longer than {timeout_s:g} s")
     if code not in accept:
         raise GitFailed(f"git {what} in {directory}: {_last_word(b''.join(words), code)}")
     return Answer(code, output, dropped_bytes)

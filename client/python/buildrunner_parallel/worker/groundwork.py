@@ -111,14 +111,12 @@ class Groundwork:
             ground.photographer = await self._photographer_of(self._root(attempt))
             ground.before = await ground.photographer.take()
         except (GitFailed, OSError) as error:
-            # What is known of the checkout may not be so any more.
-            self._photographers.pop(self._root(attempt), None)
             ground.failure = f"not audited: {error}"
         return ground
 
     async def _photographer_of(self, root: str) -> Photographer:
         known = self._photographers.get(root)
-        if known is not None:
+        if known is not None and known.checkout.is_there:
             return known
         checkout = await self._on_thread(find_checkout, root)
         same = self._photographers.get(checkout.top)

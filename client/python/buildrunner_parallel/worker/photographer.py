@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from .git_calls import Checkout
+from .git_calls import Checkout, GitFailed, GitTimedOut
 from .pictures import Difference, Picture, Studio
+
+_REST_S = 600.0
 
 
 class Photographer:
@@ -22,6 +24,7 @@ class Photographer:
         self._threads = threads
         self._camera = asyncio.Lock()
         self._next: asyncio.Task[Picture] | None = None
+        self._rests_until_s = 0.0
 
     async def take(self) -> Picture:
         """What is there at some moment from now on; to be given to `compare` or `drop`. Raises GitFailed,
@@ -38,9 +41,17 @@ class Photographer:
         return picture
 
     async def _shoot(self) -> Picture:
+        loop = asyncio.get_running_loop()
         async with self._camera:
             self._next = None
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._studio.take)
+            if loop.time() < self._rests_until_s:
+                raise GitFailed(f"looking at {self.checkout.top} took too long a short while ago")
+            try:
+                return await loop.run_in_executor(self._threads, self._studio.take)
+            except GitTimedOut:
+                # Not every task should be held up for so long.
+                self._rests_until_s = loop.time() + _REST_S
+                raise
 
     async def compare(self, before: Picture, wants_patch: Callable[[tuple[str, ...]], bool]) -> Difference:
         """What has changed since, and drops the picture. Raises GitFailed, OSError."""

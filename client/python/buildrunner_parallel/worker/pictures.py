@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .git_calls import OUTPUT_LIMIT_BYTES, Answer, Checkout, GitFailed
+from .git_calls import OUTPUT_LIMIT_BYTES, Answer, Checkout, GitFailed, GitTimedOut
 
 MOST_FILES = 10_000
 MOST_NAMES_BYTES = 1 << 20
@@ -136,8 +136,8 @@ class Studio:
                 os.unlink(f"{self._folder}/index.lock")
             try:
                 return read_changes(self._git(*_FAST, *adding, accept=(0, 1)))
-            except GitFailed:
-                if not left:
+            except GitFailed as error:
+                if not left or isinstance(error, GitTimedOut):
                     raise
         raise AssertionError("the last try returns or raises")
 
