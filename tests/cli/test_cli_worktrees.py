@@ -56,6 +56,15 @@ def test_how_to_merge_is_said(isolated, terminal, count, branch):
     assert f"show {SESSION} t --patch" in result.stdout + result.stderr
 
 
+def test_status_says_how_to_merge_once_something_is_merged(isolated, terminal, tmp_path):
+    told = f"git merge br/{SESSION}/session"
+    assert told not in terminal("status", SESSION, "-v").stdout
+    who = ("-c", "user.name=a", "-c", "user.email=b")
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "x"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "branch", f"br/{SESSION}/session"], cwd=tmp_path, check=True)
+    assert f"To merge its work: {told}" in terminal("status", SESSION, "-v").stdout
+
+
 PATCH = b"diff --git a/x b/x\n+\xff\x00\x1b[2J\n"
 
 

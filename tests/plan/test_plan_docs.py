@@ -35,6 +35,16 @@ def test_defaults_patterns_and_matrix_mean_what_the_page_says(plan: Plan) -> Non
     assert [file.mode for file in unit.files] == ["exclusive", "shared"]
 
 
+def test_the_example_of_the_page_on_worktrees_means_what_it_says(tmp_path: Path) -> None:
+    page = PAGE.with_name("worktrees.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "plan.yaml").write_text(block)
+    tasks = load_plan(str(tmp_path / "plan.yaml"), directory=tmp_path, check_machine=False).tasks
+    assert [(task.task_id, task.isolate, task.merge) for task in tasks] == [
+        ("parser", "worktree", True), ("printer", "worktree", True), ("tests", "worktree", True),
+    ]  # fmt: skip
+
+
 def test_every_key_of_the_file_is_documented() -> None:
     documented = set(
         re.findall(r"`([a-z_]+)`", " ".join(re.findall(r"^\| ([^|]*) \|", PAGE.read_text(), re.MULTILINE)))

@@ -206,6 +206,20 @@ def test_a_file_that_cannot_be_read_hides_no_other(repository: Repository, studi
     assert "new.txt" in changed(repository, studio, "echo new > new.txt").files
 
 
+def test_of_a_submodule_the_commit_is_seen(repository: Repository, studio: Studio, tmp_path: Path) -> None:
+    library = Repository(tmp_path / "library")
+    repository.git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "lib"
+    )
+    repository.commit("with a submodule")
+    before = held(studio)
+    (repository.folder / "lib/dirty.txt").write_text("dirty\n")
+    after = held(studio)
+    assert studio.compare(before, after).files == ()
+    line = "git -C lib -c user.name=a -c user.email=b commit --quiet --allow-empty --message=mine"
+    assert changed(repository, studio, line).files == ("lib",)
+
+
 def test_a_linked_worktree_is_seen_alone(repository: Repository, tmp_path: Path) -> None:
     repository.git("worktree", "add", "--quiet", str(tmp_path / "linked"))
     checkout = find_checkout(str(tmp_path / "linked/src"))

@@ -128,6 +128,45 @@ def test_a_sparse_checkout_stays_sparse(repository: Repository) -> None:
     assert repository.files(seal(tree)) == [".gitignore", "docs/guide.md", "docs/outside.md", "src/app.py"]
 
 
+def test_a_detached_head_is_a_place_to_begin_at(repository: Repository) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    repository.write("later.txt", "later\n")
+    repository.commit("second")
+    repository.git("checkout", "--quiet", "--detach", first)
+    tree, owner = own(repository)
+    assert tree.base == first
+    remove(tree, owner, keep_branch=False)
+    assert repository.git("rev-parse", "HEAD") == first
+
+
+def test_submodules_are_left_alone(repository: Repository, tmp_path: Path) -> None:
+    library = Repository(tmp_path / "library")
+    allow = ("-c", "protocol.file.allow=always")
+    repository.git(*allow, "submodule", "--quiet", "add", str(library.folder), "lib")
+    repository.commit("with a submodule")
+    tree, owner = own(repository)
+    Path(tree.path, "new.txt").write_text("new\n")
+    commit = seal(tree)
+    remove(tree, owner, keep_branch=True)
+    assert repository.git("rev-parse", f"{commit}:lib") == repository.git("rev-parse", "HEAD:lib")
+    assert (repository.folder / "lib/src/app.py").read_text() == "one\n"
+    assert repository.git("status", "--porcelain") == ""
+    assert not Path(tree.path).exists()
+
+
+def test_filters_work_as_in_every_other_checkout(repository: Repository) -> None:
+    """As those of Git LFS do."""
+    repository.git("config", "filter.shout.clean", "tr a-z A-Z")
+    repository.git("config", "filter.shout.smudge", "tr A-Z a-z")
+    repository.write(".gitattributes", "*.big filter=shout\n")
+    repository.write("data.big", "quiet\n")
+    repository.commit("filtered")
+    tree, _ = own(repository)
+    assert Path(tree.path, "data.big").read_text() == "quiet\n"
+    Path(tree.path, "more.big").write_text("more\n")
+    assert repository.git("show", f"{seal(tree)}:more.big") == "MORE"
+
+
 def test_a_repository_without_a_commit_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     git(str(tmp_path), "init", "--quiet")
     with pytest.raises(GitFailed, match=r"has no commit yet"):
