@@ -19,7 +19,7 @@ from buildrunner_parallel.v1.session_service_pb2_grpc import SessionServiceStub
 from buildrunner_parallel.v1.task_service_pb2_grpc import TaskServiceStub
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 30
+START_S = 60
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}/client/python:{ROOT}/service", "BR_CHECK_INVARIANTS": "1"}
 
 

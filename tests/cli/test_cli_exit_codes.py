@@ -189,7 +189,7 @@ def test_a_closed_pipe_is_silent():
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def pythonpath() -> str:

@@ -193,7 +193,7 @@ def test_a_reader_that_has_seen_enough_ends_it_silently(options):
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_errors_are_told_apart_from_a_workspace_without_state(build, br):

@@ -80,7 +80,7 @@ class Town:
     def coordinator(self, *flags: str) -> subprocess.Popen[bytes]:
         """A coordinator of its own, without a keeper. Returns once it answers."""
         process = self.spawn("buildrunner_coordinator", "--data", str(self.state), *flags)
-        eventually(lambda: self.info_file().get("pid") == process.pid, "the coordinator is up", 20)
+        eventually(lambda: self.info_file().get("pid") == process.pid, "the coordinator is up")
         return process
 
     def worker(self, *flags: str) -> subprocess.Popen[bytes]:
@@ -157,10 +157,10 @@ class Town:
                 process.terminate()
         for process in self._started:
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def town(tmp_path: Path) -> Iterator[Town]:
     here = Town(folder)
     yield here
     here.stop()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + GIVE_UP_S
     while here.processes() and time.monotonic() < deadline:
         time.sleep(0.1)
     left = here.processes()

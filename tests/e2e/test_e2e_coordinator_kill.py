@@ -40,12 +40,12 @@ def _kill_under_load(town: Town, session_id: str) -> dict[str, tuple[int, int]]:
         lambda: len(found := _running(town, session_id)) >= 3 and found, "three tasks run at once"
     )
     os.kill(town.coordinator_pid(), signal.SIGKILL)
-    eventually(lambda: not town.coordinator_pid(), "the coordinator is dead", 5)
+    eventually(lambda: not town.coordinator_pid(), "the coordinator is dead")
     return running
 
 
 def _revived(town: Town, before: int) -> None:
-    eventually(lambda: town.coordinator_pid() not in (0, before), "the keeper revives it", 10)
+    eventually(lambda: town.coordinator_pid() not in (0, before), "the keeper revives it")
 
 
 def _check_record(town: Town, session_id: str) -> dict[str, list[tuple[int, int, str]]]:

@@ -92,7 +92,7 @@ class Limits:
         """What all workers did, once they have left."""
         entries: list[dict[str, Any]] = []
         for number, process in enumerate(self._workers):
-            assert process.wait(30) == 0, (self.town.folder / "workers.log").read_text()
+            assert process.wait(60) == 0, (self.town.folder / "workers.log").read_text()
             entries += json.loads(self._journal(number).read_text())
         return entries
 

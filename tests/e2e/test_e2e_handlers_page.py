@@ -86,7 +86,7 @@ def test_a_worker_of_the_program_bears_modules_named_like_the_standard_librarys(
         assert worker.poll() is None, (town.folder / "worker.log").read_text()
         assert "thumbnail" in client.list_workers()[0].kinds.handlers
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
     for trap in traps:
         trap.unlink()
 

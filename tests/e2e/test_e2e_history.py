@@ -79,7 +79,7 @@ def test_the_past_is_read_the_same_before_and_after_a_restart(town: Town) -> Non
         _check_histories(client, session_id, worker.worker_id)
         before = _read(client, session_id, worker.worker_id)
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     town.coordinator()
     with town.client() as client:
         assert _read(client, session_id, worker.worker_id) == before
@@ -95,7 +95,7 @@ def test_the_death_of_a_worker_is_told_to_all_whom_it_concerns(town: Town) -> No
         eventually(lambda: client.list_tasks(session.session_id, statuses=("running",)), "it runs")
         (worker,) = client.list_workers()
         victim.kill()
-        victim.wait(10)
+        victim.wait(60)
         town.worker()
         client.wait_session(session.session_id, timeout_s=60)
         (lost, done) = client.iter_attempts(session.session_id)

@@ -86,10 +86,10 @@ def test_a_session_is_driven_by_hand(town: Town) -> None:
     town.br("parallel", "submit", session_id, "--id", "long", "--", "sleep", "600")
     eventually(lambda: town.tasks_processes("long"), "the long task runs")
     town.br("parallel", "cancel", session_id, "--task", "long")
-    eventually(lambda: not town.tasks_processes("long"), "it is stopped", 15)
+    eventually(lambda: not town.tasks_processes("long"), "it is stopped")
     town.br("parallel", "close", session_id)
     town.br("parallel", "wait", session_id, "--timeout", "30s")
-    eventually(lambda: not town.json("parallel", "workers")["workers"], "its worker has left", 30)
+    eventually(lambda: not town.json("parallel", "workers")["workers"], "its worker has left")
 
 
 def test_a_cancelled_session_stops_its_tasks_and_is_exit_code_7(town: Town) -> None:
@@ -117,4 +117,4 @@ def test_stop_leaves_nothing_running(town: Town) -> None:
     eventually(lambda: len(town.json("parallel", "workers")["workers"]) == 2, "two workers are there")
     assert len(town.processes()) >= 4, "coordinator, keeper and two workers"
     town.br("parallel", "stop")
-    eventually(lambda: not town.processes(), "nothing is left", 15)
+    eventually(lambda: not town.processes(), "nothing is left")

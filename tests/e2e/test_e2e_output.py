@@ -136,7 +136,7 @@ def sha(data: bytes) -> str:
 
 def kill_coordinator(town: Town) -> None:
     os.kill(town.coordinator_pid(), signal.SIGKILL)
-    eventually(lambda: not town.coordinator_pid(), "the coordinator is dead", 5)
+    eventually(lambda: not town.coordinator_pid(), "the coordinator is dead")
 
 
 def test_two_kills_in_the_middle_of_50_mib_lose_and_repeat_no_byte(town: Town) -> None:

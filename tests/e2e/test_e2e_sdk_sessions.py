@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 import pytest
 
@@ -143,12 +142,9 @@ def test_twenty_thousand_items_of_a_generator_are_never_here_at_once(town: Town)
             yield made
 
     with town.client() as client, client.session("many", workers=0) as session:
-        began_s = time.monotonic()
         for _ in session.map("br.noop", items(), window=500, in_order=False):
             taken += 1
             most = max(most, made - taken)
-        took_s = time.monotonic() - began_s
     assert (made, taken) == (20_000, 20_000)
     assert most <= 500
     assert session.record.counts.succeeded == 20_000
-    assert took_s < 110

@@ -54,10 +54,10 @@ def test_lines_come_at_once_survive_a_kill_and_can_be_gone_on_with(town: Town) -
         submit(town, session_id, 5, 5)
         eventually(lambda: len(set(ended_tasks(documents(path.read_text())))) == 10, "ten ended tasks")
         watcher.send_signal(signal.SIGINT)
-        _, errors = watcher.communicate(timeout=20)
+        _, errors = watcher.communicate(timeout=60)
     finally:
         watcher.kill()
-        watcher.wait(10)
+        watcher.wait(60)
     assert watcher.returncode == 130
     said = errors.decode().splitlines()
     assert said[:2] == ["The coordinator is away; waiting for it", "The coordinator is back"]
@@ -88,7 +88,7 @@ def test_going_on_from_a_revision_tells_what_came_behind_it_and_nothing_else(tow
         finally:
             for one in watchers:
                 one.send_signal(signal.SIGINT)
-                one.communicate(timeout=20)
+                one.communicate(timeout=60)
     assert [one.returncode for one in watchers] == [130, 130]
 
 
@@ -101,4 +101,4 @@ def test_a_reader_that_leaves_ends_it_silently(town: Town) -> None:
         watcher.stdout.close()
         submit(town, session_id, 0, 3)
         assert watcher.stderr.read() == b""
-        assert watcher.wait(30) == 0
+        assert watcher.wait(60) == 0

@@ -73,7 +73,10 @@ def eventually() -> Callable[..., None]:
 
 
 def test_losses_of_every_kind_cost_no_task_and_the_stop_leaves_no_process(state, client, eventually):
-    tasks = [TaskSpec(task_id=f"t{number}", argv=("sleep", "0.2")) for number in range(40)]
+    tasks = [TaskSpec(task_id=f"t{number}", argv=("sleep", "0.2")) for number in range(39)]
+    # It keeps the session, and with it the workers, until both losses are behind us.
+    until_told = f"until test -e {state.workspace}/go; do sleep 0.1; done"
+    tasks.append(TaskSpec(task_id="t39", shell_line=until_told))
     session, count = client.submit_plan(tasks, create={"name": "losses", "wanted_workers": 2})
     assert count == 40
     seen: list[Session] = []
@@ -91,6 +94,7 @@ def test_losses_of_every_kind_cost_no_task_and_the_stop_leaves_no_process(state,
             f"{names} again",
         )
     assert {worker.pid for worker in client.list_workers()} == workers
+    (state.workspace / "go").touch()
     waiter.join()
     assert (seen[0].status, seen[0].counts.succeeded) == ("completed", 40)
     attempts = [client.get_task(session.session_id, f"t{number}").attempts for number in range(40)]

@@ -130,14 +130,14 @@ def test_what_has_not_arrived_in_full_is_not_committed(tmp_path: Path) -> None:
         assert receive(answers)[0] == "done"  # type: ignore[index]
         ours.sendall(pack(("commit", (NOW_US, changes_to_plain(batch(0))))))
         ours.sendall(pack(("commit", (NOW_US, changes_to_plain(batch(1)))))[:-1])
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     process, ours = start_raw(path)
     with ours, ours.makefile("rb") as answers:
         ours.sendall(pack(("open", (NOW_US, WORKSPACE))))
         while (message := receive(answers)) is not None and message[0] == "part":
             pass
         assert message is not None and message[1][3] == 1  # the revision
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def start_raw(path: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:

@@ -19,7 +19,7 @@ from buildrunner_parallel.worker import supervisor_messages as say
 from buildrunner_parallel.worker.framing import Message
 from buildrunner_parallel.worker.supervisor_client import SupervisorClient, SupervisorLost
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 SECOND_NS = 1_000_000_000
 
 
@@ -94,8 +94,8 @@ class DrivenSupervisor:
     def processes(self) -> list[int]:
         return reaper.find_marked(f"BR_WORKER_ID={self.mark}")
 
-    def wait_until_gone(self, within_s: float = 3.0) -> None:
-        deadline_s = time.monotonic() + within_s
+    def wait_until_gone(self) -> None:
+        deadline_s = time.monotonic() + DEADLINE_S
         while left := self.processes():
             assert time.monotonic() < deadline_s, f"still there: {left}"
             with contextlib.suppress(ChildProcessError):

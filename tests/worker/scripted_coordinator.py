@@ -22,7 +22,7 @@ from buildrunner_parallel.v1 import (
 )
 from buildrunner_parallel.worker import reaper
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 PACKAGE_ROOT = str(Path(reaper.__file__).parents[2])
 TOKEN = "secret-of-the-test"
 

@@ -51,7 +51,7 @@ def test_a_process_that_cannot_be_made_is_tried_again_until_it_can(monkeypatch, 
     second.said.put((say.SERVING, "second"))
     first.said.put(None)
     with worker._changed:
-        assert worker._changed.wait_for(lambda: worker.worker_id == "second", 10)
+        assert worker._changed.wait_for(lambda: worker.worker_id == "second", 60)
     assert "cannot be started: [Errno 11]" in caplog.text
     assert "cannot be started: [Errno 12]" in caplog.text
     worker.stop()

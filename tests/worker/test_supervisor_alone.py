@@ -21,7 +21,7 @@ def test_a_supervisor_that_finds_its_runtime_gone_when_it_sends_ends(tmp_path):
         ours.shutdown(socket.SHUT_RD)
         ours.sendall(encode([(say.CONFIGURE, 1, str(tmp_path / "scratch"), {}), (say.REVOKE, "nobody")]))
         ours.sendall(encode([(say.RUN, "key", ["true"], "/", {}, 1, 0, 0, "BR_TEST=alone")]))
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

@@ -412,8 +412,8 @@ async def test_a_killed_worker_leaves_no_process_and_no_folder_behind(
     await stream.expect("started")
     worker.process.kill()
     await worker.exit_code()
-    await script.until(lambda: not reaper.find_marked("BR_WORKER_ID=aaaadead"), within_s=3)
-    await script.until(lambda: not list(tmp_path.glob("br-worker-*")), within_s=3)
+    await script.until(lambda: not reaper.find_marked("BR_WORKER_ID=aaaadead"))
+    await script.until(lambda: not list(tmp_path.glob("br-worker-*")))
 
 
 async def test_a_worker_whose_supervisor_is_killed_kills_its_tasks_and_ends(
@@ -439,7 +439,7 @@ async def test_a_stopped_worker_loses_its_tasks_at_the_leases_end(
     stream.send(assignments=[command("a1", "sleep", "300")])
     pid = (await stream.expect("started")).pid
     worker.signal(signal.SIGSTOP)
-    await script.until(lambda: not script.is_there(pid), within_s=5)
+    await script.until(lambda: not script.is_there(pid))
     worker.signal(signal.SIGCONT)
     report = await stream.wait_for("reports")
     assert report.outcome == types_pb2.OUTCOME_LOST

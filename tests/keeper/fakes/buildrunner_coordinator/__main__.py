@@ -76,7 +76,10 @@ class Workers(worker_service_pb2_grpc.WorkerServiceServicer):
     def ListWorkers(self, request: Any, context: Any) -> Any:
         workers = []
         for file in (self.data / "registered").glob("*.json"):
-            document = json.loads(file.read_text())
+            try:
+                document = json.loads(file.read_text())
+            except FileNotFoundError:  # it has left meanwhile
+                continue
             busy = document.pop("busy", False)
             tasks = [types_pb2.TaskRef(task_id="t")] if busy else []
             workers.append(types_pb2.Worker(**document, tasks=tasks))
@@ -98,7 +101,10 @@ class Workers(worker_service_pb2_grpc.WorkerServiceServicer):
         return worker_service_pb2.ReportWorkerDeathResponse(lost_attempts=1)
 
     def DrainWorker(self, request: Any, context: Any) -> Any:
-        document = json.loads((self.data / "registered" / f"{request.worker_id}.json").read_text())
+        try:
+            document = json.loads((self.data / "registered" / f"{request.worker_id}.json").read_text())
+        except FileNotFoundError:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such worker")
         note(self.data, "drains", worker_id=request.worker_id)
         os.kill(document["pid"], signal.SIGTERM)
         return worker_service_pb2.DrainWorkerResponse()
