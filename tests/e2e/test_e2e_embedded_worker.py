@@ -254,12 +254,15 @@ def test_a_worker_process_that_dies_is_replaced(town: Town) -> None:
         town,
         """
 with EmbeddedWorker(slots=1):
+    Path("serving").touch()
     while not Path("enough").exists():
         time.sleep(0.02)
 """,
     )
     with town.client() as client:
         first_id = serving_id(client)
+        # The coordinator knows it first; one that dies before its program knows it too has never begun.
+        eventually(lambda: (town.folder / "serving").exists(), "the program knows that it serves")
         worker_process(town).kill()
         session_id = submit(client, task(town, "greet", "again"))
         assert str(client.wait_session(session_id, timeout_s=60).status) == "completed"
