@@ -100,6 +100,29 @@ def test_a_pause_keeps_the_locks_unless_they_are_to_be_given_up(stage, task):
     assert stage.holders() == {"a": alpha}
 
 
+def test_a_session_that_has_given_its_locks_up_takes_none_itself(stage, task):
+    """While its last task still runs, and later: it would lose them again, and nobody would tell."""
+    alpha, beta = stage.session("alpha"), stage.session("beta")
+    stage.worker()
+    stage.acquire(beta, "b")
+    queued = stage.acquire(alpha, "b", wait_s=-1)
+    stage.submit(alpha, task("t"))
+    assign = stage.one()
+    stage.start(assign)
+    stage.do(c.PauseSession(alpha, release_locks=True))
+    assert stage.answers()[queued.waiter_id].reason is Reason.WRONG_STATE
+    refused = stage.refused(alpha, "a")
+    assert refused.reason is Reason.WRONG_STATE
+    assert refused.message.endswith("Resume it first, or hold by a lease.")
+    stage.finish(assign)
+    assert stage.refused(alpha, "a").reason is Reason.WRONG_STATE
+    stage.acquire(alpha, "a", lease_s=30)
+    stage.restart()
+    assert stage.holders() == {"a": alpha, "b": beta}
+    stage.do(c.ResumeSession(alpha))
+    stage.acquire(alpha, "c")
+
+
 def test_a_retry_takes_the_locks_of_its_failed_session_again_or_is_refused(stage, task):
     alpha, beta = stage.session("alpha"), stage.session("beta")
     stage.worker()

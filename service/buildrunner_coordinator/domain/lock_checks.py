@@ -55,3 +55,19 @@ def session_over(session: Session) -> Refusal:
         f"Session {session.session_id} ({session.name}) is {state}: it can hold no locks. Start a new one.",
         status=state,
     )
+
+
+def check_takes_its_own(session: Session) -> None:
+    """Raises Refusal (WRONG_STATE) while the session has given up what it holds itself, or is about to: what
+    it took now would be taken from it again."""
+    if session.locks_released:
+        raise locks_given_up(session)
+
+
+def locks_given_up(session: Session) -> Refusal:
+    return Refusal(
+        Reason.WRONG_STATE,
+        f"Session {session.session_id} ({session.name}) is paused and has given its locks up: it takes none "
+        "itself. Resume it first, or hold by a lease.",
+        status=session.status.value,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import conflicts, grants, history, waiting
+from buildrunner_coordinator.domain import conflicts, grants, history, requesting, waiting
 from buildrunner_coordinator.domain.locks import Party
 from buildrunner_coordinator.domain.model import Grant, Session, SessionStatus
 from buildrunner_coordinator.domain.moves import held
@@ -14,6 +14,7 @@ from buildrunner_coordinator.domain.state import State
 def give_up(core: State, session: Session) -> None:
     """To be given up once nothing of the paused session runs: at once, or by `go_on`."""
     session.locks_released = True
+    requesting.give_own_up(core, session)
     core.queue.waiters.giving_up.add(session.session_id)
 
 

@@ -142,13 +142,21 @@ def end_session(core: State, session: Session) -> None:
         core.send(request.waiter_id, Answer(lock_checks.session_over(session)))
 
 
+def give_own_up(core: State, session: Session) -> None:
+    """What the session itself waits for it will not take while it is paused without its locks."""
+    for request in [one for one in core.requesters.values() if one.root_id == session.session_id]:
+        _end(core, request, given_up=True)
+        core.send(request.waiter_id, Answer(lock_checks.locks_given_up(session)))
+
+
 def _check_alive(session: Session) -> None:
     if session.is_over or session.ending_as is not None:
         raise lock_checks.session_over(session)
 
 
 def _party(core: State, session: Session, command: c.AcquireLocks) -> Party:
-    """On whose account. Raises Refusal (STALE) for an attempt or grant that is not alive under its fence."""
+    """On whose account. Raises Refusal (STALE) for an attempt or grant that is not alive under its fence, and
+    (WRONG_STATE) for a session that has given its own up."""
     if command.attempt_id:
         task = core.attempts.get(command.attempt_id)
         if task is None or task.fence != command.fence or task.session_id != session.session_id:
@@ -160,6 +168,7 @@ def _party(core: State, session: Session, command: c.AcquireLocks) -> Party:
             return grants.party_of(outer)
     if command.lease_ms:
         return Party(command.waiter_id, session.session_id)
+    lock_checks.check_takes_its_own(session)
     return Party(session.session_id, session.session_id, True)
 
 
