@@ -84,7 +84,7 @@ class Pattern:
     """A pattern ready to be asked. Made by `compiled`, shared by all who use it."""
 
     __slots__ = ("_kept_steps", "_matchers", "_places", "alternatives", "begin", "ends", "is_widened",
-                 "literal", "prefix", "row")  # fmt: skip
+                 "literal", "prefix", "row", "stem")  # fmt: skip
 
     def __init__(self, text: str, fold_case: bool) -> None:
         expanded = expand(text)
@@ -116,6 +116,10 @@ class Pattern:
         assert first is not None
         self.begin: Place = first
         """Before the first segment."""
+        stem = self.walk(self.prefix)
+        assert stem is not None, "a pattern's own beginning leads into it"
+        self.stem: Place = stem
+        """Behind its literal beginning."""
 
     def place(self, positions: set[int]) -> Place | None:
         """The one of these positions and of those behind each `**`, which may stand for no segment."""
@@ -146,7 +150,15 @@ class Pattern:
 
     def walk(self, path: Sequence[str]) -> Place | None:
         """Where that path leads. None: it matches neither it nor anything below it."""
-        place: Place | None = self.begin
+        return self._walk(self.begin, path)
+
+    def walk_on(self, path: Sequence[str]) -> Place | None:
+        """As `walk`, of a path that is known to begin with `prefix`."""
+        return self._walk(self.stem, path[len(self.prefix) :])
+
+    @staticmethod
+    def _walk(begin: Place, path: Sequence[str]) -> Place | None:
+        place: Place | None = begin
         for segment in path:
             if place is None:
                 break

@@ -194,16 +194,21 @@ def held_view(core: State, party: Party, wanted: PathRequest) -> LockView | None
 
 def view_of(core: State, grant: Grant, wanted: PathRequest) -> LockView:
     """Of one of its paths."""
-    return next(view for view in views(core, grant) if (view.path, view.kind) == (wanted.path, wanted.kind))
+    key = (wanted.path, wanted.kind)
+    return _views(core, grant, next(one for one in grant.files if (one.path, one.kind) == key))[0]
 
 
 def views(core: State, grant: Grant) -> list[LockView]:
+    return _views(core, grant, *grant.files)
+
+
+def _views(core: State, grant: Grant, *files: PathRequest) -> list[LockView]:
     holder = holder_of(core, grant)
     lease_us = grant.lease_until_us if grant.lease_ms and not grant.until_us else 0
     return [
         LockView(lock_id(grant, one), one.path, one.mode, one.kind, holder, grant.fence, grant.acquired_at_us,
                  grant.until_us, lease_us)
-        for one in grant.files
+        for one in files
     ]  # fmt: skip
 
 

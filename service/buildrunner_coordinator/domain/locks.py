@@ -21,9 +21,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from buildrunner_coordinator.domain import globs
-from buildrunner_coordinator.domain.globs import Pattern, Place
+from buildrunner_coordinator.domain.globs import Pattern
 from buildrunner_coordinator.domain.model import LockKind, LockMode, PathRequest
-from buildrunner_coordinator.domain.paths import key_of, meets
+from buildrunner_coordinator.domain.paths import is_met, key_of
 
 HELD = 0
 """The ticket of a holder: earlier than every waiter's."""
@@ -245,9 +245,7 @@ class LockTable:
         if pattern is None:
             yield from _beneath(node, is_shared)
         else:
-            place = pattern.walk(key)
-            assert place is not None, "a pattern's own beginning leads into it"
-            yield from _matched_beneath(node, is_shared, pattern, place, self.fold_case)
+            yield from _matched_beneath(node, is_shared, pattern, self.fold_case)
 
     def _take_out(self, entry: Entry) -> None:
         key, mode = key_of(entry.request, self.fold_case), entry.request.mode
@@ -294,7 +292,7 @@ def _above(
         return
     for entries in _globs_at(node, is_shared):
         if pattern is None:
-            matched = [one for one in entries if meets(_pattern(one, fold_case), kind, key)]
+            matched = [one for one in entries if is_met(_pattern(one, fold_case).walk_on(key), kind)]
         else:
             matched = _meeting(entries, pattern, fold_case)
         if matched:
@@ -327,11 +325,9 @@ def _trees(entries: list[Entry]) -> list[Entry]:
     return [one for one in entries if one.request.kind is LockKind.TREE]
 
 
-def _matched_beneath(
-    top: _Node, is_shared: bool, pattern: Pattern, place: Place, fold_case: bool
-) -> Iterator[list[Entry]]:
+def _matched_beneath(top: _Node, is_shared: bool, pattern: Pattern, fold_case: bool) -> Iterator[list[Entry]]:
     """What of all that is below a glob's literal beginning it can match."""
-    stack = [(top, place)]
+    stack = [(top, pattern.stem)]
     while stack:
         node, at = stack.pop()
         if not (node.exclusive_below or (node.shared_below and not is_shared)):

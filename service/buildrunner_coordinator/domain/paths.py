@@ -120,7 +120,11 @@ def overlaps(a: PathRequest, b: PathRequest, fold_case: bool = False) -> globs.O
 
 def meets(pattern: globs.Pattern, kind: LockKind, key: Key) -> bool:
     """A glob overlaps with the file or tree of that key."""
-    place = pattern.walk(key)
+    return is_met(pattern.walk(key), kind)
+
+
+def is_met(place: globs.Place | None, kind: LockKind) -> bool:
+    """A glob overlaps with the file or tree that leads to this place of it."""
     return place is not None and (place.meets_file or kind is LockKind.TREE)
 
 
