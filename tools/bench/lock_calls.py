@@ -1,8 +1,15 @@
-"""Row of locks taken and given back over gRPC by one client, beside calls that do nothing."""
+"""Row of locks taken and given back over gRPC by one client, beside what no pair can do without.
+
+That is two calls and two commits: on a slow disk they are most of it.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from buildrunner_parallel.client import Client
@@ -16,10 +23,11 @@ FILES = 5
 
 
 class Round(NamedTuple):
-    """Seconds of all pairs, and of as many calls that ask for nothing."""
+    """Seconds of all pairs, and of twice as many calls that ask for nothing and commits of one row."""
 
     pairs: float
     calls: float
+    commits: float
 
 
 def measure_pairs(sizes: Sizes) -> list[Figure]:
@@ -30,37 +38,49 @@ def measure_pairs(sizes: Sizes) -> list[Figure]:
         run_pairs(rig.client, session_id, max(1, count // 10))
         before = rig.processor_seconds()
         with sampling(sizes.profile == "client"):
-            rounds = [one_round(rig.client, session_id, count) for _ in range(sizes.rounds)]
+            rounds = [one_round(rig, session_id, count) for _ in range(sizes.rounds)]
         note = costs(before, rig.processor_seconds(), count * sizes.rounds).replace(
             "a task", "a pair + 2 calls"
         )
         if rig.client.list_locks().locks:
             raise RowError("locks that were given back are held still")
-    ratio = median([one.calls / one.pairs for one in rounds])
-    call_ms = 1e3 * median([one.calls for one in rounds]) / count / 2
+    return figures(count, rounds, note)
+
+
+def figures(count: int, rounds: list[Round], note: str) -> list[Figure]:
+    rate = count / median([one.pairs for one in rounds])
+    ratio = median([(one.calls + one.commits) / one.pairs for one in rounds])
+    call_ms, commit_ms = (1e3 * median(those) / count / 2 for those in list(zip(*rounds, strict=True))[1:])
+    beside = (
+        f"a pair took {1e3 / rate:.2f} ms, a GetInfo call {call_ms:.2f}, a commit of one row {commit_ms:.2f}"
+    )
     return [
-        Figure(
-            f"lock + unlock of {FILES} files, one client",
-            count / median([one.pairs for one in rounds]),
-            "/s",
-            800,
-            1_500,
-            note=note,
-        ),
-        Figure(
-            "two empty calls, against lock + unlock", ratio, "x", note=f"a GetInfo call took {call_ms:.2f} ms"
-        ),
+        Figure(f"lock + unlock of {FILES} files, one client", rate, "/s", 800, 1_500, note=note),
+        Figure("2 empty calls + 2 commits, against that", ratio, "x", note=beside),
     ]
 
 
-def one_round(client: Client, session_id: str, count: int) -> Round:
-    """One right after the other, so that the machine is the same for both."""
+def one_round(rig: Rig, session_id: str, count: int) -> Round:
+    """One right after the other, so that the machine is the same for all."""
+    pairs = timed(lambda: run_pairs(rig.client, session_id, count))
+    calls = timed(lambda: [rig.client.info() for _ in range(2 * count)])
+    return Round(pairs, calls, timed(lambda: run_commits(rig.folder / "plain.db", 2 * count)))
+
+
+def timed(work: Callable[[], object]) -> float:
     began_s = time.perf_counter()
-    run_pairs(client, session_id, count)
-    between_s = time.perf_counter()
-    for _ in range(2 * count):
-        client.info()
-    return Round(between_s - began_s, time.perf_counter() - between_s)
+    work()
+    return time.perf_counter() - began_s
+
+
+def run_commits(database: Path, count: int) -> None:
+    """One row each, synced as the coordinator's are, with nothing in between."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS rows (data)")
+        for _ in range(count):
+            connection.execute("INSERT INTO rows VALUES (zeroblob(1000))")
 
 
 def run_pairs(client: Client, session_id: str, count: int) -> None:
