@@ -40,7 +40,7 @@ class Sizes(NamedTuple):
             fleet_seconds=20.0,
             held=20_000,
             lock_pairs=max(50, int(500 * seconds)),
-            agent_steps=max(3, int(20 * seconds)),
+            agent_steps=max(3, int(10 * seconds)),
         )
 
     @classmethod
