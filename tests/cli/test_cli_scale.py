@@ -84,9 +84,14 @@ def test_a_drained_worker_says_what_it_still_does_and_that_another_comes(town, b
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "Worker e5f6a7b8 finishes 2 tasks, then leaves",
-        "2 workers stay wanted for all sessions: others take their places.",
+        "2 workers stay wanted for all sessions: another takes its place.",
         "For fewer: br parallel scale 1",
     ]
+
+
+def test_the_only_worker_of_a_pool_stays_wanted_in_the_singular(town, br):
+    town.pools = [replace(town.pools[0], wanted=1)]
+    assert "1 worker stays wanted for all sessions: another takes its place.\n" in br("drain", "e5f6").stdout
 
 
 def test_one_started_by_hand_is_not_replaced(town, br):

@@ -181,7 +181,7 @@ def _tell_of_replacements(run: Invocation, told: Sequence[Worker], pools: dict[s
         where = ("--session", session_id) if session_id else ()
         fewer = run.command_line("scale", str(max(0, pool.wanted - gone)), *where)
         whose = f"session {session_id}" if session_id else "all sessions"
-        run.out.sentence(
-            f"{number_of(pool.wanted, 'worker')} stay wanted for {whose}: others take their places."
-        )
+        stay = "stays" if pool.wanted == 1 else "stay"
+        others = "another takes its place" if gone == 1 else "others take their places"
+        run.out.sentence(f"{number_of(pool.wanted, 'worker')} {stay} wanted for {whose}: {others}.")
         run.out.line(f"For fewer: {fewer}")
