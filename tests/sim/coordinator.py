@@ -203,6 +203,7 @@ class Coordinator:
         self, commands: list[Any], done: Callable[[list[object], int], None] | None,
         request: RequestInfo | None = None, delay_us: int = 0,
     ) -> None:  # fmt: skip
+        self.world.lockers.note(commands)
         self.inbox.append(Item(commands, done, request))
         self._ask_for_turn(delay_us or self.world.rng.randrange(20, 600))
 

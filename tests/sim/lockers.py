@@ -2,7 +2,8 @@
 
 What they believe to hold is known here and nowhere in the coordinator. A program with a lease believes until
 the lease that it counts itself is over, and what it started needs a moment more to end: less than the lock
-delay. No two that exclude each other may ever believe at once.
+delay. What a session itself holds is believed in until somebody gives it back or the session ends. No two
+that exclude each other may ever believe at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _TRIES = 8
 _AGAIN_US = 2 * SECOND
+_LATE_US = 60 * SECOND
+"""Freezes, stalls and the like put an answer off by less than this."""
 
 
 class Locker:
@@ -43,7 +46,9 @@ class Locker:
         self.grant: Acquired | None = None
         self.belief: Belief | None = None
         self._outbox: Outbox | None = None
-        self._boot = 0
+        self._boot = self._arrived_us = 0
+        self._run = 0
+        """Of its session as it was answered."""
         self._tries = 0
         self._is_answered = False
         self._sent_us = 0
@@ -67,7 +72,7 @@ class Locker:
         if not coordinator.is_up or self.gone:
             self.world.schedule.after(_AGAIN_US, self.send)
             return
-        self._boot = coordinator.boot
+        self._boot, self._arrived_us = coordinator.boot, self.world.schedule.now_us
         command = c.AcquireLocks(**{name: getattr(self.command, name) for name in self.command.__slots__})
         self.waiter_id = command.waiter_id = f"{self.number:08x}{self._tries:08x}"
         self._outbox = Outbox(command.waiter_id, 0)
@@ -87,7 +92,12 @@ class Locker:
         for entry in outbox.take():
             assert isinstance(entry, Answer)
             self._answer(entry.reply)
-        return self._outbox is not None
+        if self._outbox is None:
+            return False
+        waited_us = self.world.schedule.now_us - self._arrived_us
+        if 0 <= self.command.wait_ms * MS < waited_us - _LATE_US:
+            raise SimulationFault(f"locker {self.number} has waited for {waited_us} us and asked for less")
+        return True
 
     def cut(self) -> None:
         """The coordinator died: the call breaks."""
@@ -99,6 +109,8 @@ class Locker:
         """The call has ended on the server's side. Who hung up meanwhile is not told, and holds nothing."""
         assert self._outbox is not None
         waiter_id = self._outbox.worker_id
+        row = self.world.records.rows.sessions.get(self.command.session_id)
+        self._run = row.run if row is not None else 0
         self.world.coordinator.outboxes.detach(self._outbox)
         self._outbox = None
         if self.gone:
@@ -136,12 +148,13 @@ class Locker:
         self._is_answered = True
         if isinstance(reply, Refusal):
             known = (Reason.LOCK_CONFLICT, Reason.DEADLOCK, Reason.STALE, Reason.SESSION_CLOSED,
-                     Reason.SESSION_NOT_FOUND, Reason.LOCK_NOT_HELD)  # fmt: skip
+                     Reason.SESSION_NOT_FOUND, Reason.LOCK_NOT_HELD, Reason.WRONG_STATE)  # fmt: skip
             if reply.reason not in known:
                 raise SimulationFault(f"locker {self.number} is refused for a reason of its own: {reply!r}")
             return
         self.grant = reply
         if not self.command.lease_ms:
+            self._hold_for_session(reply.locks[0].holder.session_id)
             self._let_go_later()
             return
         if reply.waited_us:
@@ -167,6 +180,13 @@ class Locker:
             return
         self._renew()
         self._let_go_later()
+
+    def _hold_for_session(self, session_id: str) -> None:
+        """Whoever is of the session acts on them, unless that was over before it was heard."""
+        if self._run and not self.world.lockers.was_given_back(session_id, self._sent_us):
+            party = Party(session_id, session_id, True)
+            self.belief = Belief(f"locker {self.number}", party, self._files(), self._run)
+            self.world.processes.believe(self.belief)
 
     def _files(self) -> tuple[PathRequest, ...]:
         assert self.grant is not None
@@ -243,12 +263,32 @@ class Lockers:
     def __init__(self, world: World) -> None:
         self._world = world
         self.all: list[Locker] = []
+        self._given_back_us: dict[str, int] = {}
+
+    def note(self, posted: list[Any]) -> None:
+        """What has just reached the coordinator may end what sessions themselves hold."""
+        for command in posted:
+            if isinstance(command, c.ForceRelease):
+                self._end_own("")
+            elif isinstance(command, c.ReleaseLocks):
+                if not command.grant_id:
+                    self._end_own(command.session_id)
+            elif isinstance(command, c.PauseSession) and command.release_locks:
+                self._end_own(command.session_id)
+
+    def _end_own(self, session_id: str) -> None:
+        self._given_back_us[session_id] = self._world.schedule.now_us
+        self._world.processes.forget_session(session_id)
+
+    def was_given_back(self, session_id: str, since_us: int) -> bool:
+        last_us = max(self._given_back_us.get(one, -1) for one in (session_id, ""))
+        return last_us >= since_us
 
     def begin(self, rng: random.Random, session_id: str, files: tuple[PathRequest, ...]) -> None:
         number = len(self.all)
         kind = rng.random()
         command = c.AcquireLocks(
-            session_id, files, "", wait_ms=rng.choice((0, 500, 10_000, -1)),
+            session_id, files, "", wait_ms=rng.choice((0, 500, 10_000, 10_000, -1)),
             lease_ms=0 if kind < 0.35 else rng.choice((1_000, 3_000, 8_000)),
             client_id="lockers", request_id=f"lock-{number}", digest=b"%d" % number,
         )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from buildrunner_coordinator.domain import grants, locks, restoring, waiting
+from buildrunner_coordinator.domain import grants, lock_checks, locks, restoring, waiting
+from buildrunner_coordinator.domain.timers import Timer
 from tests.sim.hooks import Hooks
 from tests.sim.planting import Patched
 
@@ -83,6 +84,36 @@ class WaitersJumpTheQueue(Patched):
         return [patch.object(waiting, "in_the_way", in_the_way)]
 
 
+class WaitsNeverDue(Patched):
+    """Whoever waits for so long at most waits on."""
+
+    def patches(self) -> list[Any]:
+        handlers = {Timer.LOCK_REQUEST: lambda core, waiter_id, other, now: None}
+        return [patch.dict("buildrunner_coordinator.domain.leases.FIRE", handlers)]
+
+
+class EveryPauseGivesUp(Patched):
+    """A session that is paused holds nothing itself, whether its locks were to be given up or not."""
+
+    def patches(self) -> list[Any]:
+        original = waiting.step_aside
+
+        def step_aside(core: Core, session_id: str) -> None:
+            original(core, session_id)
+            for grant in grants.of_session(core, session_id):
+                if grants.is_own(grant) and not grant.suspended:
+                    grants.free(core, grant)
+
+        return [patch.object(waiting, "step_aside", step_aside)]
+
+
+class TakenAndGivenUp(Patched):
+    """What a session takes that is paused without its locks is granted, and given up a moment later."""
+
+    def patches(self) -> list[Any]:
+        return [patch.object(lock_checks, "check_takes_its_own", lambda session: None)]
+
+
 LOCK_PLANTS: Final[dict[str, Callable[[], Hooks]]] = {
     "lapse-frees-at-once": LapseFreesAtOnce,
     "hang-up-forgotten": HangUpForgotten,
@@ -91,4 +122,7 @@ LOCK_PLANTS: Final[dict[str, Callable[[], Hooks]]] = {
     "grants-forgotten-at-start": GrantsForgottenAtStart,
     "renewal-ignored": RenewalIgnored,
     "waiters-jump-the-queue": WaitersJumpTheQueue,
+    "waits-never-due": WaitsNeverDue,
+    "every-pause-gives-up": EveryPauseGivesUp,
+    "taken-and-given-up": TakenAndGivenUp,
 }

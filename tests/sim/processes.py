@@ -39,12 +39,14 @@ class Belief:
     name: str
     party: Party
     files: tuple[PathRequest, ...]
+    run: int = 0
+    """Of the session that holds them itself: they are its own for no longer than it goes on. 0: a lease."""
 
 
 class Processes:
     def __init__(self, records: Records) -> None:
         self._beliefs: list[Belief] = []
-        self.believed = 0
+        self.believed = self.widened = 0
         self.hung_up: set[str] = set()
         """Ids of waiters that left before they were granted anything."""
         self._records = records
@@ -72,14 +74,24 @@ class Processes:
             )
         self._fences[key] = process.fence
         self._check_record(process)
-        self._check_locks(process)
+        self._check_free(process, process.files)
         self._check_room(process, slots, labels)
         self._live[key] = process
 
     def end(self, process: Process) -> None:
         key = (process.session_id, process.task_id)
-        if self._live.get(key) is process:
+        if self.is_live(process):
             del self._live[key]
+
+    def is_live(self, process: Process) -> bool:
+        return self._live.get((process.session_id, process.task_id)) is process
+
+    def widen(self, process: Process, files: tuple[PathRequest, ...]) -> None:
+        """It acts on these too, if it lives. Raises SimulationFault when somebody else does."""
+        if self.is_live(process):
+            self.widened += 1
+            self._check_free(process, files)
+            process.files += files
 
     def check_hung_up(self, granted: Iterable[str]) -> None:
         """Raises SimulationFault when somebody holds paths who left the line."""
@@ -88,8 +100,10 @@ class Processes:
 
     def believe(self, belief: Belief) -> None:
         """Raises SimulationFault when somebody else acts on the same paths."""
+        if belief.run and not self._goes_on(belief):
+            return
         self.believed += 1
-        for other in self._beliefs:
+        for other in self._held_beliefs():
             if excludes(belief.party, other.party):
                 _refuse_clash(belief.name, belief.files, other.name, other.files)
         for process in self._live.values():
@@ -101,6 +115,22 @@ class Processes:
         if belief in self._beliefs:
             self._beliefs.remove(belief)
 
+    def forget_session(self, session_id: str) -> None:
+        """Somebody gives back, or takes away, what this session itself holds; "": what any session does."""
+        self._beliefs = [
+            one for one in self._beliefs if not one.run or session_id not in ("", one.party.session_id)
+        ]
+
+    def _held_beliefs(self) -> list[Belief]:
+        """Without those whose session has ended, or begun again, by what became durable."""
+        self._beliefs = [one for one in self._beliefs if not one.run or self._goes_on(one)]
+        return self._beliefs
+
+    def _goes_on(self, belief: Belief) -> bool:
+        row = self._records.rows.sessions.get(belief.party.session_id)
+        is_open = row is not None and row.status in ("created", "running", "paused") and not row.ending_as
+        return is_open and row is not None and row.run == belief.run
+
     def _check_record(self, process: Process) -> None:
         status = self._records.status(process.session_id, process.task_id)
         about = (process.task_id, process.session_id)
@@ -110,13 +140,13 @@ class Processes:
             if self._records.status(process.session_id, need) != "succeeded":
                 raise SimulationFault(f"task {about} starts before its need {need} is done", *about, need)
 
-    def _check_locks(self, process: Process) -> None:
-        for belief in self._beliefs:
+    def _check_free(self, process: Process, files: tuple[PathRequest, ...]) -> None:
+        for belief in self._held_beliefs():
             if excludes(belief.party, Party(process.attempt_id, process.session_id)):
-                _refuse_clash(process.task_id, process.files, belief.name, belief.files)
+                _refuse_clash(process.task_id, files, belief.name, belief.files)
         for other in self._live.values():
-            clash = next((a for a in process.files for b in other.files if _clash(a, b)), None)
-            if clash is not None:
+            clash = next((a for a in files for b in other.files if _clash(a, b)), None)
+            if clash is not None and other is not process:
                 raise SimulationFault(
                     f"{process.task_id} on {process.worker} and {other.task_id} on {other.worker} "
                     f"run with incompatible locks on {clash.path}",

@@ -138,9 +138,26 @@ def ask(world: World, rng: random.Random) -> None:
 
 
 def lock_by_hand(world: World, rng: random.Random) -> None:
-    session_id = world.clients.pick(rng)
-    if session_id is not None:
-        world.lockers.begin(rng, session_id, draw_paths(rng))
+    """One to four programs, in sessions of which most are open."""
+    rows = world.records.rows.sessions
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        is_open = [one for one in world.clients.sessions
+                   if one in rows and rows[one].status in ("created", "running", "paused")]  # fmt: skip
+        session_id = rng.choice(is_open) if is_open and rng.random() < 0.8 else world.clients.pick(rng)
+        if session_id is not None:
+            world.lockers.begin(rng, session_id, draw_paths(rng))
+            if rng.random() < 0.25:
+                _pause_for_a_time(world, rng, session_id)
+
+
+def _pause_for_a_time(world: World, rng: random.Random, session_id: str) -> None:
+    """While it holds something, perhaps."""
+    pause = c.PauseSession(session_id, now=rng.random() < 0.5, release_locks=rng.random() < 0.4)
+    begin_us = rng.randrange(1, 4 * SECOND)
+    world.schedule.after(begin_us, world.clients.ask, pause)
+    world.schedule.after(
+        begin_us + rng.randrange(1, 10 * SECOND), world.clients.ask, c.ResumeSession(session_id)
+    )
 
 
 def force_lock(world: World, rng: random.Random) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain.model import Outcome
+from tests.sim import attempt_lockers
 from tests.sim.attempts import HANDED, WAITING, SimAttempt
 from tests.sim.processes import Process
 from tests.sim.schedule import MS, SECOND
@@ -91,6 +92,7 @@ class Supervisor:
         self._world.trace.add(self._world.schedule.now_us, "process begins", self._worker.name,
                               assign.session_id, task.task_id, attempt.attempt_id, assign.fence)  # fmt: skip
         self._world.processes.begin(attempt.process, self._worker.shape.slots, self._worker.shape.labels)
+        attempt_lockers.begin(self._world, attempt)
         self._worker.perform(self._worker.started, attempt)
         self._world.schedule.after(attempt.run.duration_us, self._end, attempt, attempt.run.outcome)
 
