@@ -189,8 +189,14 @@ class Locker:
             self.world.processes.believe(self.belief)
 
     def _files(self) -> tuple[PathRequest, ...]:
+        """With a lease those of its own grant: the others are an outer block's, which may end before."""
         assert self.grant is not None
-        return tuple(PathRequest(one.path, one.mode, one.kind) for one in self.grant.locks)
+        grant, is_own = self.grant, not self.command.lease_ms
+        return tuple(
+            PathRequest(one.path, one.mode, one.kind)
+            for one in grant.locks
+            if is_own or (one.holder.grant_id == grant.grant_id and not grant.already_held)
+        )
 
     def _renew(self) -> None:
         if self.belief is None or self.grant is None:
