@@ -39,6 +39,8 @@ class Fairness:
         self._tickets: dict[_Key, int] = {}
         self._waits_since: dict[_Key, int] = {}
         self._ready: set[_Key] = set()
+        self._aside: set[_Key] = set()
+        """They have no place that could be passed until they come back, perhaps in this very batch."""
         self._holding: set[str] = set()
         """Sessions, attempts and grants that held something by hand."""
         self._passed_us: dict[_Key, int] = {}
@@ -110,6 +112,8 @@ class Fairness:
         for owner, other, files in self._core.locks.owners():
             session_id, _, task_id = owner.partition("/")
             waited = self._tickets.get((session_id, task_id))
+            if (session_id, task_id) in self._aside:
+                continue
             if other != HELD and waited == other < ticket and _clash(task.files, files):
                 raise SimulationFault(f"task {task.key} has passed {owner}, which asked before it",
                                       task_id, session_id)  # fmt: skip
@@ -152,6 +156,7 @@ class Fairness:
         waiting = (*core.queue.waiters.waiting, *core.queue.waiters.aside)
         self._tickets = {key: core.tasks[key[0]][key[1]].ticket for key in waiting}
         self._waits_since = {key: core.tasks[key[0]][key[1]].waits_since_us for key in waiting}
+        self._aside = set(core.queue.waiters.aside)
         self._holding = set(core.accounts)
         self._ready = {task.key for _, task in self._heads() if task.traits.slots > 1}
         self._passed_us = {key: us for key, us in self._passed_us.items() if key in self._ready}
