@@ -44,6 +44,8 @@ class Fairness:
         self._holding: set[str] = set()
         """Sessions, attempts and grants that held something by hand."""
         self._passed_us: dict[_Key, int] = {}
+        # Who waited before a restart has waited since then.
+        self._remember()
 
     def look(self) -> None:
         """After a batch. Raises SimulationFault."""
