@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def checkout(town: Town) -> Checkout:
     made = Checkout(town)
     made.change("held.py", "free.py", "old.py")
     made.git("commit", "-qm", "first")
+    made.git("branch", "-M", "main")
     town.br("parallel", "guard", "install")
     town.coordinator()
     return made
@@ -139,6 +141,68 @@ def test_linked_worktrees_amends_and_merges_are_seen(town: Town, checkout: Check
     assert "br guard" not in checkout.git("merge", "-q", "--no-edit", "side")
 
 
+def test_wherever_git_is_called_from_and_by_a_push_the_same_is_seen(
+    town: Town, checkout: Checkout, held: str
+) -> None:
+    town.br("parallel", "guard", "install", "--strict")
+    checkout.change("held.py", text="mine")
+    tree = checkout.git("write-tree").strip()
+    commit = checkout.git("commit-tree", tree, "-p", "HEAD", "-m", "no").strip()
+    checkout.git("reset", "-q", "--hard")
+    repository, elsewhere = town.folder / ".git", town.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    for words in ([f"--git-dir={repository}"], [f"--git-dir={repository}", f"--work-tree={elsewhere}"]):
+        said = checkout.git(*words, "update-ref", "refs/heads/other", commit, fails=True, cwd=elsewhere)
+        assert "held.py is held by" in said
+    assert "is held by" in checkout.git("update-ref", "refs/heads/other", commit, fails=True, cwd=repository)
+    copy = town.folder.parent / "copy"
+    checkout.git("clone", "-q", str(town.folder), str(copy))
+    (copy / "held.py").write_text("theirs\n")
+    checkout.git("commit", "-qam", "theirs", cwd=copy)
+    assert "is held by" in checkout.git("push", "origin", "HEAD:refs/heads/other", fails=True, cwd=copy)
+    assert checkout.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+
+
+def test_cherry_picks_and_rebases_are_seen_and_a_merge_resolved_by_hand_counts_once(
+    town: Town, checkout: Checkout, held: str
+) -> None:
+    checkout.git("checkout", "-qb", "side")
+    checkout.change("held.py", "old.py", text="side")
+    checkout.git("commit", "-qm", "both")
+    town.br("parallel", "guard", "install", "--strict")
+    checkout.git("checkout", "-q", "main")
+    checkout.change("free.py", text="main")
+    checkout.git("commit", "-qm", "main")
+    assert "held.py is held by" in checkout.git("cherry-pick", "side", fails=True)
+    checkout.git("cherry-pick", "--abort")
+    assert "held.py is held by" in checkout.git("rebase", "main", "side", fails=True)
+    checkout.git("rebase", "--abort")
+    checkout.git("checkout", "-q", "main")
+    checkout.change("old.py", text="main")
+    checkout.git("commit", "-qm", "old")
+    checkout.git("merge", "side", fails=True)
+    checkout.change("old.py", text="resolved")
+    assert "br guard" not in checkout.git("commit", "-qm", "merged")
+
+
+def test_a_coordinator_that_is_silent_is_told_and_one_that_is_dead_is_not(
+    town: Town, checkout: Checkout
+) -> None:
+    pid = town.coordinator_pid()
+    checkout.change("free.py", text="one")
+    os.kill(pid, signal.SIGSTOP)
+    said = checkout.git("commit", "-m", "one")
+    assert "br guard: nobody can tell who holds what: " in said
+    assert "The commit goes on unguarded." in said
+    checkout.change("free.py", text="two")
+    town.br("parallel", "guard", "install", "--strict")
+    assert "The commit is refused." in checkout.git("commit", "-m", "two", fails=True)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not town.coordinator_pid(), "the coordinator is dead")
+    assert (town.state / "coordinator.json").exists()
+    assert "br guard" not in checkout.git("commit", "-m", "two")
+
+
 def test_moving_branches_stashes_and_fetches_are_nobodys_business(
     town: Town, checkout: Checkout, held: str
 ) -> None:
@@ -175,6 +239,9 @@ def test_in_a_task_a_stale_fence_is_refused(town: Town, checkout: Checkout) -> N
     checkout.change("free.py", text="task")
     assert "this is not its fence" in checkout.git("commit", "-m", "no", fails=True, env=task)
     assert "this is not its fence" in checkout.git("commit", "--no-verify", "-m", "no", fails=True, env=task)
+    checkout.git("reset", "-q", "--hard")
+    empty = ("commit", "--no-verify", "--allow-empty", "-m", "no")
+    assert "this is not its fence" in checkout.git(*empty, fails=True, env=task)
 
 
 def test_in_a_task_nobody_to_ask_means_no(town: Town, checkout: Checkout) -> None:

@@ -44,9 +44,9 @@ def unreached(git, message: str = "new") -> str:
 def test_the_first_commit_touches_all_that_is_in_it(git, tmp_path):
     write(tmp_path, "a", "b/c")
     git("add", ".")
-    assert sorted(changes.staged()) == ["a", "b/c"]
+    assert sorted(changes.staged().paths) == ["a", "b/c"]
     update = changes.Update(ZERO, unreached(git), "refs/heads/main")
-    assert sorted(changes.committed([update])) == ["a", "b/c"]
+    assert sorted(changes.committed([update]).paths) == ["a", "b/c"]
 
 
 def test_renames_have_two_ends_and_odd_names_are_whole(git, tmp_path):
@@ -56,9 +56,9 @@ def test_renames_have_two_ends_and_odd_names_are_whole(git, tmp_path):
     git("commit", "-qm", "first")
     git("mv", "old", "new")
     git("rm", "-q", odd)
-    assert sorted(changes.staged()) == sorted(["new", "old", odd])
+    assert sorted(changes.staged().paths) == sorted(["new", "old", odd])
     update = changes.Update(git("rev-parse", "HEAD"), unreached(git), "refs/heads/main")
-    assert sorted(changes.committed([update])) == sorted(["new", "old", odd])
+    assert sorted(changes.committed([update]).paths) == sorted(["new", "old", odd])
 
 
 def test_a_merge_touches_what_neither_side_has_so(git, tmp_path):
@@ -75,7 +75,8 @@ def test_a_merge_touches_what_neither_side_has_so(git, tmp_path):
     write(tmp_path, "right", text="side\n")
     git("add", ".")
     merge = git("commit-tree", git("write-tree"), "-p", "main", "-p", "side", "-m", "merge")
-    assert changes.committed([changes.Update(git("rev-parse", "main"), merge, "refs/heads/main")]) == ["both"]
+    update = changes.Update(git("rev-parse", "main"), merge, "refs/heads/main")
+    assert changes.committed([update]).paths == ["both"]
 
 
 def test_commits_that_are_there_already_touch_nothing(git, tmp_path):
@@ -83,7 +84,54 @@ def test_commits_that_are_there_already_touch_nothing(git, tmp_path):
     git("add", ".")
     git("commit", "-qm", "first")
     head = git("rev-parse", "HEAD")
-    assert changes.committed([changes.Update(ZERO, head, "refs/heads/copy")]) == []
+    assert changes.committed([changes.Update(ZERO, head, "refs/heads/copy")]) == (False, [])
+
+
+def test_an_empty_commit_is_a_commit(git, tmp_path):
+    write(tmp_path, "a")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    update = changes.Update(git("rev-parse", "HEAD"), unreached(git), "refs/heads/main")
+    assert changes.committed([update]) == (True, [])
+    assert changes.staged() == (True, [])
+
+
+def test_a_merge_that_was_resolved_by_hand_is_staged_as_it_will_be_committed(git, tmp_path):
+    write(tmp_path, "both", "theirs")
+    git("add", ".")
+    git("commit", "-qm", "base")
+    git("checkout", "-qb", "side")
+    write(tmp_path, "theirs", "both", text="side\n")
+    git("commit", "-qam", "side")
+    git("checkout", "-q", "main")
+    write(tmp_path, "both", text="main\n")
+    git("commit", "-qam", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        git("merge", "side")
+    write(tmp_path, "both", text="resolved\n")
+    git("add", "both")
+    assert changes.staged().paths == ["both"]
+
+
+def test_submodules_count_also_where_diffs_leave_them_out(git, tmp_path):
+    git("config", "diff.ignoreSubmodules", "all")
+    write(tmp_path, "a")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    git("update-index", "--add", "--cacheinfo", f"160000,{git('rev-parse', 'HEAD')},module")
+    assert changes.staged().paths == ["module"]
+    update = changes.Update(git("rev-parse", "HEAD"), unreached(git), "refs/heads/main")
+    assert changes.committed([update]).paths == ["module"]
+
+
+def test_a_repository_whose_ids_are_long_is_as_any_other(git, tmp_path, monkeypatch):
+    git("init", "-q", "-b", "main", "--object-format=sha256", "long")
+    monkeypatch.chdir("long")
+    write(tmp_path / "long", "a")
+    git("add", ".")
+    assert changes.staged().paths == ["a"]
+    update = changes.Update("0" * 64, unreached(git), "refs/heads/main")
+    assert changes.committed([update]).paths == ["a"]
 
 
 def test_a_thousand_commits_at_once_are_compared_by_their_ends(git, tmp_path, monkeypatch):
@@ -97,7 +145,7 @@ def test_a_thousand_commits_at_once_are_compared_by_their_ends(git, tmp_path, mo
         git("add", ".")
         parent = git("commit-tree", git("write-tree"), "-p", parent, "-m", str(number))
     update = changes.Update(first, parent, "refs/heads/main")
-    assert sorted(changes.committed([update])) == ["a", "b", "n0", "n1", "n2", "n3"]
+    assert sorted(changes.committed([update]).paths) == ["a", "b", "n0", "n1", "n2", "n3"]
 
 
 @pytest.mark.parametrize(

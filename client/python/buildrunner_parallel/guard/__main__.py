@@ -1,21 +1,17 @@
-"""What the hooks run: `python -m buildrunner_parallel.guard HOOK STRICT`. Its exit code is the hook's."""
+"""What the hooks run: `python -m buildrunner_parallel.guard HOOK STRICT`. Ends with GOES_ON or REFUSED."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
-
-from buildrunner_parallel.errors import BuildRunnerError
 
 from . import check
 from .changes import committed, parse, staged
-from .git import git
+from .git import path_of
 
 DEADLINE_S = 10
-TOLD = "br-guard-told"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,12 +19,12 @@ def main(arguments: list[str]) -> int:
     fails_closed = check.in_task() or strict
     _end_in_time(fails_closed=fails_closed)
     try:
-        told = Path(os.fsdecode(git("rev-parse", "--git-path", TOLD).rstrip(b"\n")))
+        told = path_of("rev-parse", "--git-path", check.TOLD)
         if hook == "pre-commit":
             return check.judge(staged(), strict=strict, told=told)
         updates = parse(sys.stdin.buffer.read().decode("utf-8", "surrogateescape"))
         return check.judge(committed(updates), strict=strict, told=told, forget=True)
-    except (BuildRunnerError, OSError) as error:
+    except Exception as error:  # whatever it is: one line, and the answer that is safe
         print(f"br guard: what the commit touches cannot be told: {error}", file=sys.stderr)
         return check.REFUSED if fails_closed else check.GOES_ON
 

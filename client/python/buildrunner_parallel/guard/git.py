@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,24 @@ def answers(*arguments: str, cwd: Path | None = None) -> bytes | None:
     """What it prints; None when it fails, as it does to say no."""
     done = run(arguments, cwd, None)
     return done.stdout if done.returncode == 0 else None
+
+
+def path_of(*arguments: str, cwd: Path | None = None) -> Path:
+    """The path that it prints. Raises RefusedError."""
+    return Path(os.fsdecode(git(*arguments, cwd=cwd).removesuffix(b"\n")))
+
+
+def repository_root(cwd: Path | None = None) -> Path:
+    """Where the state of this repository's workspace is kept, wherever git was called from: as workspace.py
+    has it, and as the hooks' shell finds it. Raises RefusedError outside of a repository."""
+    common = path_of("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=cwd)
+    if common.name == ".git":
+        return common.parent
+    if path_of("rev-parse", "--absolute-git-dir", cwd=cwd) == common:
+        top = answers("rev-parse", "--show-toplevel", cwd=cwd)
+        if top is not None:
+            return Path(os.fsdecode(top.removesuffix(b"\n")))
+    return common
 
 
 def run(
