@@ -60,3 +60,32 @@ def test_a_hook_that_was_changed_is_1_and_stays(repository, br):
     assert "was changed since the guard was installed" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert hook.exists()
+
+
+def test_a_hook_from_before_is_named_and_remove_tells_what_is_there_then(repository, br):
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\n")
+    assert f"pre-commit\tinstalled\twarned\tthe hook from before\t{hook}\n" in br("guard", "install").stdout
+    removed = json.loads(br("guard", "remove", "--json").stdout)["hooks"]
+    assert [(one["status"], one["chained"]) for one in removed] == [("absent", False)] * 2
+    assert json.loads(br("guard", "remove", "--json").stdout)["hooks"] == []
+
+
+def test_where_hooks_are_turned_off_is_1_and_one_line(repository, br):
+    subprocess.run(["git", "config", "core.hooksPath", "/dev/null"], check=True)
+    for words in (("install",), ("remove",), ("status",)):
+        result = br("guard", *words)
+        assert result.exit_code == 1
+        assert result.stderr == "git looks for hooks in /dev/null, no directory: hooks are turned off here\n"
+
+
+def test_what_is_left_to_do_by_hand_is_told(repository, br):
+    subprocess.run(["git", "config", "core.hooksPath", ".husky/_"], check=True)
+    managed = repository / ".husky" / "_" / "pre-commit"
+    managed.parent.mkdir(parents=True)
+    managed.write_text("#!/bin/sh\n")
+    done = br("guard", "install")
+    assert done.exit_code == 0
+    assert f"{managed} is husky's; to be told before a commit too, add `" in done.stderr
+    assert f"-P -m buildrunner_parallel.guard pre-commit 0` to {repository}/.husky/pre-commit" in done.stderr

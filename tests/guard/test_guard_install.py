@@ -10,6 +10,7 @@ import pytest
 
 from buildrunner_parallel.errors import NotFoundError, RefusedError
 from buildrunner_parallel.guard import install as hooks
+from buildrunner_parallel.guard import script
 
 NAMES = ("pre-commit", "reference-transaction")
 
@@ -58,7 +59,7 @@ def put(path: Path, text: str, mode: int = 0o755) -> None:
 def test_without_a_folder_of_hooks_one_is_made_and_taken_away_again(repository):
     before = picture(repository / ".git")
     assert [one.state for one in hooks.install(repository)] == ["installed", "installed"]
-    assert [one.name for one in hooks.remove(repository)] == list(NAMES)
+    assert hooks.remove(repository) == list(NAMES)
     assert picture(repository / ".git") == before
 
 
@@ -131,6 +132,118 @@ def test_a_hooks_path_for_all_repositories_is_refused(repository, tmp_path):
     with pytest.raises(RefusedError, match=r"core\.hooksPath is set for all of your repositories"):
         hooks.install(repository)
     assert not (tmp_path / "everywhere").exists()
+
+
+def test_folders_that_were_made_for_a_hooks_path_go_again_but_not_those_of_others(repository):
+    git(repository, "config", "core.hooksPath", "tools/git/hooks")
+    hooks.install(repository)
+    hooks.remove(repository)
+    assert not (repository / "tools").exists()
+    hooks.install(repository)
+    put(repository / "tools" / "git" / "readme", "x")
+    hooks.remove(repository)
+    assert sorted(picture(repository / "tools")) == ["git", "git/readme"]
+
+
+def test_where_hooks_are_turned_off_that_is_said(repository):
+    git(repository, "config", "core.hooksPath", "/dev/null")
+    for call in (hooks.install, hooks.remove, hooks.look):
+        with pytest.raises(RefusedError, match="/dev/null, no directory: hooks are turned off here"):
+            call(repository)
+
+
+def test_worktrees_with_hooks_of_their_own_are_named(repository, tmp_path):
+    git(repository, "commit", "-qm", "a", "--allow-empty")
+    git(repository, "worktree", "add", "-q", str(tmp_path / "linked"))
+    assert hooks.others_without(repository) == []
+    git(repository, "config", "core.hooksPath", "hooks")
+    hooks.install(repository)
+    assert hooks.others_without(repository) == [tmp_path / "linked"]
+    assert hooks.others_without(tmp_path / "linked") == [repository]
+    git(repository, "config", "core.hooksPath", str(tmp_path / "hooks"))
+    assert hooks.others_without(repository) == []
+
+
+def test_what_husky_manages_is_left_to_it_and_the_other_hook_is_put_beside(repository):
+    git(repository, "config", "core.hooksPath", ".husky/_")
+    folder = repository / ".husky" / "_"
+    put(folder / "h", '#!/usr/bin/env sh\nn=$(basename "$0")\n')
+    put(folder / "pre-commit", '#!/usr/bin/env sh\n. "$(dirname "$0")/h"')
+    before = picture(repository / ".husky")
+    assert [one.state for one in hooks.install(repository)] == ["foreign", "installed"]
+    assert (folder / "pre-commit").read_text().startswith("#!/usr/bin/env sh")
+    assert hooks.remove(repository) == ["reference-transaction"]
+    assert picture(repository / ".husky") == before
+
+
+def test_a_hook_that_goes_by_its_name_is_not_renamed(repository):
+    put(repository / ".git" / "hooks" / "pre-commit", '#!/bin/sh\nexec run-hook "$(basename "$0")" "$@"\n')
+    before = picture(repository / ".git")
+    with pytest.raises(RefusedError, match="goes by its own name"):
+        hooks.install(repository)
+    assert picture(repository / ".git") == before
+
+
+def test_another_tool_that_puts_its_hook_in_front_is_noticed(repository):
+    hooks.install(repository)
+    path = repository / ".git" / "hooks" / "pre-commit"
+    path.rename(path.with_name("pre-commit.legacy"))
+    put(path, "#!/bin/sh\nexec .git/hooks/pre-commit.legacy\n")
+    assert [one.state for one in hooks.look(repository)] == ["changed", "installed"]
+    with pytest.raises(RefusedError, match="another hook was put in front of it"):
+        hooks.install(repository)
+
+
+def test_a_tracked_folder_behind_a_link_is_part_of_the_repository(repository):
+    put(repository / "hooks" / "pre-commit", "#!/bin/sh\n")
+    git(repository, "add", "hooks")
+    (repository / ".git" / "hooks").symlink_to("../hooks")
+    with pytest.raises(RefusedError, match="is part of the repository"):
+        hooks.install(repository)
+
+
+def test_an_installation_that_was_interrupted_loses_nothing(repository, monkeypatch):
+    path = repository / ".git" / "hooks" / "pre-commit"
+    put(path, "#!/bin/sh\nexit 0\n")
+    before = picture(repository / ".git")
+
+    def die(*_arguments: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", die)
+        with pytest.raises(OSError, match="no space left"):
+            hooks.install(repository)
+    assert path.read_text() == "#!/bin/sh\nexit 0\n"
+    assert [one.chained for one in hooks.install(repository)] == [True, False]
+    hooks.remove(repository)
+    assert picture(repository / ".git") == before
+    os.link(path, path.with_name("pre-commit.before-br-guard"))
+    hooks.remove(repository)
+    assert picture(repository / ".git") == before
+
+
+def test_a_hook_of_another_version_is_brought_up_to_date(repository):
+    hooks.install(repository)
+    path = repository / ".git" / "hooks" / "pre-commit"
+    now = path.read_bytes()
+    other = now.replace(b"tasks may not commit", b"tasks must not commit")
+    unsealed = script._SEAL.sub(script._UNSEALED.encode(), other)
+    path.write_bytes(script._SEAL.sub(script._seal_of(unsealed).encode(), other))
+    assert [one.state for one in hooks.look(repository)] == ["installed", "installed"]
+    hooks.install(repository)
+    assert path.read_bytes() == now
+
+
+def test_warnings_of_commits_that_were_not_finished_are_forgotten_with_the_hooks(repository, tmp_path):
+    git(repository, "commit", "-qm", "a", "--allow-empty")
+    git(repository, "worktree", "add", "-q", str(tmp_path / "linked"))
+    before = picture(repository / ".git")
+    hooks.install(repository)
+    (repository / ".git" / "br-guard-told").touch()
+    (repository / ".git" / "worktrees" / "linked" / "br-guard-told").touch()
+    hooks.remove(repository)
+    assert picture(repository / ".git") == before
 
 
 def test_a_hook_that_is_part_of_the_repository_is_left_alone(repository):

@@ -8,6 +8,7 @@ import typer
 
 from .command import command
 from .invocation import Invocation
+from .render import complain
 from .usage import OneLineGroup
 
 if TYPE_CHECKING:
@@ -39,7 +40,15 @@ def install(
     """
     from buildrunner_parallel.guard import install as hooks
 
-    _show(run, hooks.install(strict=strict), "Guards are installed")
+    found = hooks.install(strict=strict)
+    _show(run, found, "Guards are installed")
+    for one in found:
+        if one.state == hooks.FOREIGN:
+            theirs = one.path.parent.parent / one.name
+            call = hooks.call_of(one)
+            complain(f"{one.path} is husky's; to be told before a commit too, add {call} to {theirs}")
+    for place in hooks.others_without():
+        complain(f"core.hooksPath is relative, so {place} has hooks of its own: install there too")
 
 
 @command(guard_app, "remove")
@@ -48,7 +57,9 @@ def remove(run: Invocation) -> None:
     from buildrunner_parallel.guard import install as hooks
 
     taken = hooks.remove()
-    _show(run, taken, "Guards are removed" if taken else "No guards are installed here")
+    _show(
+        run, hooks.look() if taken else (), "Guards are removed" if taken else "No guards are installed here"
+    )
 
 
 @command(guard_app, "status")
@@ -75,8 +86,16 @@ def _show(run: Invocation, hooks: Sequence[HookState], sentence: str) -> None:
         run.out.table(
             ("hook", "status", "people", "runs first", "~file"),
             [
-                (one.name, one.state, "refused" if one.strict else "warned",
-                 "the hook from before" if one.chained else "", str(one.path))
+                (one.name, one.state, _people(one), "the hook from before" if one.chained else "",
+                 str(one.path))
                 for one in hooks
             ],
         )  # fmt: skip
+
+
+def _people(hook: HookState) -> str:
+    from buildrunner_parallel.guard import install as hooks
+
+    if hook.state != hooks.INSTALLED:
+        return ""
+    return "refused" if hook.strict else "warned"
