@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,17 @@ def run_plan(town: Town, *tasks: dict[str, Any], code: int = 0, workers: int = 2
 
 def shown(town: Town, session_id: str, task_id: str) -> Any:
     return town.json("parallel", "show", session_id, task_id)["task"]
+
+
+def branch_of(town: Town, session_id: str, task_id: str, attempt: int = 0) -> str:
+    """Its name has the fence in it when an offer that was taken back still had the plain one."""
+    branch = shown(town, session_id, task_id)["attempts"][attempt]["branch"]
+    assert branch.startswith(f"br/{session_id}/{task_id}-{attempt + 1}")
+    return str(branch)
+
+
+def tree_of(town: Town, branch: str) -> Path:
+    return town.state / "worktrees" / branch.removeprefix("br/")
 
 
 def test_what_tasks_change_is_recorded_with_them_and_with_their_session(repository: Town) -> None:
@@ -98,7 +110,8 @@ def test_what_another_session_holds_is_not_merged_either(repository: Town) -> No
             code=6,
         )  # fmt: skip
         assert shown(repository, session_id, "astray")["reason"] == "UNDECLARED_WRITE"
-        assert git(repository, "show", f"br/{session_id}/astray-1:docs/guide.md") == "mine"
+        astray = branch_of(repository, session_id, "astray")
+        assert git(repository, "show", f"{astray}:docs/guide.md") == "mine"
         assert git(repository, "show", f"br/{session_id}/session:docs/guide.md") == "guide"
         assert git(repository, "show", f"br/{session_id}/session:free.txt") == "mine"
         client.cancel_session(other.session_id)
@@ -129,14 +142,14 @@ def test_six_isolated_tasks_at_once_are_merged_and_the_checkout_stays_as_it_is(r
     assert (git(repository, "rev-parse", "HEAD"), git(repository, "status", "--porcelain")) == before
     assert len(git(repository, "worktree", "list").split("\n")) == 1
     (attempt,) = shown(repository, session_id, "t3")["attempts"]
-    assert (attempt["branch"], attempt["merged"]) == (f"br/{session_id}/t3-1", True)
+    assert (attempt["branch"], attempt["merged"]) == (branch_of(repository, session_id, "t3"), True)
     assert attempt["modified_files"] == ["out/t3"]
 
 
 def test_a_conflict_fails_the_task_keeps_the_branch_and_leaves_the_checkout_alone(repository: Town) -> None:
     before = git(repository, "rev-parse", "HEAD")
     wait = (
-        "while [ ! -e ../both ] && [ $(ls .. | grep -c -- '-1$') -lt 2 ]; do sleep 0.05; done; touch ../both"
+        "touch ../$BR_TASK_ID.here; while [ ! -e ../left.here ] || [ ! -e ../right.here ]; do sleep 0.1; done"
     )
     session_id = run_plan(
         repository,
@@ -151,10 +164,10 @@ def test_a_conflict_fails_the_task_keeps_the_branch_and_leaves_the_checkout_alon
     name = failed["task_id"]
     assert failed["reason"] == "MERGE_CONFLICT"
     assert failed["error"].endswith("both changed src/app.py")
-    assert git(repository, "show", f"br/{session_id}/{name}-1:src/app.py") == name
+    assert git(repository, "show", f"{branch_of(repository, session_id, name)}:src/app.py") == name
     assert git(repository, "show", f"br/{session_id}/session:src/app.py") != name
     assert (git(repository, "rev-parse", "HEAD"), git(repository, "status", "--porcelain")) == (before, "")
-    kept = repository.state / "worktrees" / session_id / f"{name}-1"
+    kept = tree_of(repository, branch_of(repository, session_id, name))
     assert (kept / "src/app.py").read_text() == f"{name}\n"
     assert str(kept) in repository.br("parallel", "show", session_id, name).stdout.replace("\n", "")
 
@@ -174,12 +187,13 @@ def test_a_deleted_session_takes_its_worktrees_and_merged_branches_with_it(repos
         code=6,
     )
     kept = repository.state / "worktrees" / session_id
-    assert (kept / "bad-1/bad.txt").exists()
+    bad = branch_of(repository, session_id, "bad")
+    assert (tree_of(repository, bad) / "bad.txt").exists()
     repository.br("parallel", "cleanup", "--days", "0", "--yes")
     eventually(lambda: not kept.exists(), "the worktrees are gone")
     branches = git(repository, "for-each-ref", "--format=%(refname:short)", f"refs/heads/br/{session_id}/")
-    assert branches.split("\n") == [f"br/{session_id}/bad-1", f"br/{session_id}/session"]
-    assert "bad.txt" in git(repository, "ls-tree", "--name-only", f"br/{session_id}/bad-1")
+    assert branches.split("\n") == [bad, f"br/{session_id}/session"]
+    assert "bad.txt" in git(repository, "ls-tree", "--name-only", bad)
 
 
 def test_what_a_killed_worker_left_is_on_the_branch_and_its_worktree_goes(repository: Town) -> None:
