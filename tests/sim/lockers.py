@@ -257,6 +257,11 @@ class Locker:
             release = c.ReleaseLocks(session_id, (PathRequest(one.path, one.mode, one.kind),))
         self.world.clients.ask(release)
 
+    def lose(self) -> None:
+        """It is taken away by force; an answer under way, as to a renewal, changes nothing about that."""
+        self.grant = None
+        self._forget()
+
     def _forget(self) -> None:
         if self.belief is not None:
             self.world.processes.disbelieve(self.belief)
@@ -325,10 +330,10 @@ class Lockers:
         if live:
             victim = rng.choice(live)
             assert victim.grant is not None
-            lock_id = victim.grant.locks[0].lock_id
+            lock_id, grant_id = victim.grant.locks[0].lock_id, victim.grant.grant_id
             if victim.grant.locks[0].holder.attempt_id:
                 return
             for one in live:
-                if one.grant is not None and one.grant.grant_id == victim.grant.grant_id:
-                    one._forget()
+                if one.grant is not None and one.grant.grant_id == grant_id:
+                    one.lose()
             self._world.clients.ask(c.ForceRelease(lock_id, "simulated"))
