@@ -140,7 +140,7 @@ def test_a_lock_within_a_lock_knows_the_outer_one(street: Street) -> None:
 
 @pytest.mark.slow
 def test_whoever_kills_the_program_ends_the_command_and_its_lease_ends_the_lock(street: Street) -> None:
-    process = street.begin("lock", street.one, "src/", "--lease", "1s", "--", "sh", "-c", "sleep 611 & wait")
+    process = street.begin("lock", street.one, "src/", "--lease", "3s", "--", "sh", "-c", "sleep 611 & wait")
     eventually(lambda: street.sleepers("611"), "the command runs")
     process.kill()
     eventually(lambda: not street.sleepers("611"), "the command is gone")
@@ -151,7 +151,7 @@ def test_whoever_kills_the_program_ends_the_command_and_its_lease_ends_the_lock(
 
 
 def test_a_lock_that_is_taken_away_ends_the_command(street: Street) -> None:
-    process = street.begin("lock", street.one, "src/", "--lease", "2s", "--", "sleep", "612")
+    process = street.begin("lock", street.one, "src/", "--lease", "3s", "--", "sleep", "612")
     eventually(lambda: street.sleepers("612"), "the command runs")
     lock_id = street.run("locks", "src/", "--quiet").stdout.strip()
     taken = street.run("unlock", "--force", lock_id, "--reason", "needed elsewhere").stdout
