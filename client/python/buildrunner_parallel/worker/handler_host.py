@@ -23,6 +23,7 @@ from . import handler_modules, handlers
 from . import host_messages as say
 from .framing import READ_SIZE_BYTES, Decoder, Message, encode
 from .handler_context import Cancellation, HandlerContext
+from .host_environment import reuse_memory
 from .host_output import HostOutput
 from .task_identity import Identity, task_identity
 
@@ -203,6 +204,7 @@ def main() -> int:
     for fd in (_SOCKET_FD, _PAGE_FD, *_STDOUT_FDS, *_STDERR_FDS):
         os.set_inheritable(fd, False)
     handler_modules.become_host()
+    reuse_memory()
     modules = sys.argv[1:]
     if modules[:1] == [say.IMPORT_PATH]:
         sys.path[:] = json.loads(modules[1])
