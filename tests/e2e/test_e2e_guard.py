@@ -234,6 +234,22 @@ def test_in_a_task_what_others_hold_is_refused_and_its_own_is_not(
     assert "br guard" not in checkout.git("commit", "-m", "mine", env=task)
 
 
+def test_in_a_task_no_other_way_leads_to_what_others_hold(town: Town, checkout: Checkout, held: str) -> None:
+    task = task_environment(town)
+    before = checkout.git("rev-parse", "HEAD").strip()
+    checkout.change("held.py", text="task")
+    tree = checkout.git("write-tree").strip()
+    commit = checkout.git("commit-tree", tree, "-p", "HEAD", "-m", "no", env=task).strip()
+    checkout.git("tag", "round", commit, env=task)
+    assert "held.py is held by" in checkout.git("update-ref", "HEAD", "round", fails=True, env=task)
+    checkout.git("update-ref", "HEAD", "round")
+    assert "held.py is held by" in checkout.git("update-ref", "HEAD", before, fails=True, env=task)
+    assert "held.py is held by" in checkout.git("reset", "--hard", before, fails=True, env=task)
+    checkout.git("reset", "-q", "--hard", env=task)
+    assert checkout.git("rev-parse", "HEAD").strip() == commit
+    assert checkout.git("status", "--porcelain", "--untracked-files=no") == ""
+
+
 def test_in_a_task_a_stale_fence_is_refused(town: Town, checkout: Checkout) -> None:
     task = task_environment(town) | {"BR_FENCE": "7"}
     checkout.change("free.py", text="task")

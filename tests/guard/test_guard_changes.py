@@ -9,6 +9,7 @@ import pytest
 
 from buildrunner_parallel.guard import changes
 from buildrunner_parallel.guard.check import request_of
+from buildrunner_parallel.guard.git import git as real_git
 
 ZERO = "0" * 40
 
@@ -166,9 +167,99 @@ def test_which_updates_count(reference, new, counts):
     assert bool(changes.parse(f"{ZERO} {new} {reference}\n")) == counts
 
 
-def test_a_branch_and_the_head_on_it_are_one_update():
-    lines = f"{ZERO} {'1' * 40} HEAD\n{ZERO} {'1' * 40} refs/heads/main\n"
-    assert [one.reference for one in changes.parse(lines)] == ["refs/heads/main"]
+def test_a_branch_and_the_head_on_it_are_told_apart_and_count_once(git, tmp_path):
+    write(tmp_path, "a")
+    git("add", ".")
+    new = unreached(git)
+    updates = changes.parse(f"{ZERO} {new} HEAD\n{ZERO} {new} refs/heads/main\n")
+    assert [one.reference for one in updates] == ["refs/heads/main", "HEAD"]
+    assert changes.committed(updates).paths == ["a"]
+
+
+def commit(git, tmp_path, name: str, text: str = "x\n") -> str:
+    write(tmp_path, name, text=text)
+    git("add", ".")
+    git("commit", "-qm", name)
+    return git("rev-parse", "HEAD")
+
+
+def test_a_commit_without_paths_is_one_nevertheless(git, tmp_path):
+    commit(git, tmp_path, "a")
+    update = changes.Update(ZERO, unreached(git), "refs/heads/main")
+    assert changes.committed([update]) == changes.Touched(True, [])
+
+
+def test_a_forced_move_touches_what_the_commits_touched_that_no_branch_has_any_more(git, tmp_path):
+    first = commit(git, tmp_path, "a")
+    commit(git, tmp_path, "b")
+    last = commit(git, tmp_path, "c")
+    back = changes.Update(ZERO, first, "refs/heads/main")
+    assert sorted(changes.committed([back]).paths) == ["b", "c"]
+    git("tag", "kept", last)
+    assert sorted(changes.committed([back]).paths) == ["b", "c"]
+    git("branch", "kept", last)
+    assert not changes.committed([back]).is_commit
+    both = [back, changes.Update(last, first, "refs/heads/kept")]
+    assert sorted(changes.committed(both).paths) == ["b", "c"]
+
+
+def test_a_branch_put_in_the_place_of_another_history_touches_both(git, tmp_path):
+    first = commit(git, tmp_path, "a")
+    commit(git, tmp_path, "mine")
+    git("read-tree", first)
+    (tmp_path / "mine").unlink()
+    write(tmp_path, "theirs")
+    git("add", ".")
+    other = git("commit-tree", git("write-tree"), "-p", first, "-m", "other")
+    assert sorted(changes.committed([changes.Update(ZERO, other, "refs/heads/main")]).paths) == [
+        "mine", "theirs",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("reference", ["refs/tags/t", "refs/stash", "refs/notes/n", "refs/other/o"])
+def test_no_other_reference_is_a_way_round(git, tmp_path, reference):
+    commit(git, tmp_path, "a")
+    write(tmp_path, "b")
+    git("add", ".")
+    new = unreached(git)
+    git("update-ref", reference, new)
+    assert changes.committed([changes.Update(ZERO, new, "refs/heads/main")]).paths == ["b"]
+
+
+def test_what_a_remote_has_is_there_already(git, tmp_path):
+    commit(git, tmp_path, "a")
+    write(tmp_path, "b")
+    git("add", ".")
+    new = unreached(git)
+    git("update-ref", "refs/remotes/origin/main", new)
+    assert not changes.committed([changes.Update(ZERO, new, "refs/heads/main")]).is_commit
+
+
+def test_a_replacement_does_not_hide_what_a_commit_is(git, tmp_path):
+    commit(git, tmp_path, "a")
+    write(tmp_path, "b")
+    git("add", ".")
+    new = unreached(git)
+    git("replace", new, "HEAD")
+    assert changes.committed([changes.Update(ZERO, new, "refs/heads/main")]).paths == ["b"]
+
+
+def test_many_branches_at_once_are_looked_at_together(git, tmp_path, monkeypatch):
+    commit(git, tmp_path, "a")
+    updates = []
+    for number in range(5):
+        write(tmp_path, f"n{number}")
+        git("add", ".")
+        updates.append(changes.Update(ZERO, unreached(git, str(number)), f"refs/heads/b{number}"))
+    calls = []
+
+    def counted(*words: str, input_bytes: bytes | None = None) -> bytes:
+        calls.append(words[0])
+        return real_git(*words, input_bytes=input_bytes)
+
+    monkeypatch.setattr(changes, "git", counted)
+    assert sorted(changes.committed(updates).paths) == [f"n{number}" for number in range(5)]
+    assert calls.count("rev-list") == calls.count("diff-tree") == 1
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,13 @@ def test_who_listens_and_does_not_answer_is_there(tmp_path):
         server.bind(str(tmp_path / "s"))
         server.listen()
         assert check._listens(f"unix:{tmp_path / 's'}")
+
+
+@pytest.mark.parametrize("env", [{"BR_TASK_ID": "t"}, {"BR_ATTEMPT_ID": "a", "BR_FENCE": "x"}])
+def test_a_task_that_cannot_say_which_attempt_it_is_is_not_taken_for_nobody(monkeypatch, capsys, env):
+    for name in ("BR_TASK_ID", "BR_ATTEMPT_ID", "BR_FENCE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert judge(commit("a"), strict=False) == REFUSED
+    assert "has BR_ATTEMPT_ID and BR_FENCE, and this one has not both" in capsys.readouterr().err

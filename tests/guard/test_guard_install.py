@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -288,3 +289,13 @@ def test_outside_of_a_repository_there_is_nothing_to_guard(tmp_path, monkeypatch
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(NotFoundError, match="no git repository"):
         hooks.install(tmp_path)
+
+
+def test_two_who_install_at_once_lose_no_hook(repository):
+    put(repository / ".git" / "hooks" / "pre-commit", "#!/bin/sh\nexit 0\n")
+    before = picture(repository / ".git")
+    code = "from buildrunner_parallel.guard import install; install.install()"
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=repository) for _ in range(4)]
+    assert [one.wait(timeout=60) for one in started] == [0] * 4
+    hooks.remove(repository)
+    assert picture(repository / ".git") == before

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from .git import answers, git, path_of
 
 MOST_COMMITS = 1000
-"""Beyond so many new commits in one update the two ends of the branch are compared instead."""
-
+"""Beyond so many commits in one transaction the two ends of the branches are compared instead."""
+_BRANCHES = "refs/heads/"
 _NAMES_ONLY = ("--name-only", "--no-renames", "--ignore-submodules=none", "-z")
 
 
 class Update(NamedTuple):
-    """One line of a reference transaction."""
+    """One line of a reference transaction. Git says nothing of what was there, `old`, when whoever asked for
+    the update did not: 0 does not mean that the reference is new."""
 
     old: str
     new: str
@@ -25,7 +26,7 @@ class Update(NamedTuple):
     def counts(self) -> bool:
         """It gives a branch, or a HEAD without one, a commit. Stashes, tags, notes and what a remote has are
         nobody's working tree, and a branch that is deleted touches no file."""
-        is_branch = self.reference == "HEAD" or self.reference.startswith("refs/heads/")
+        is_branch = self.reference == "HEAD" or self.reference.startswith(_BRANCHES)
         return is_branch and bool(self.new.strip("0")) and not self.new.startswith("ref:")
 
 
@@ -38,8 +39,7 @@ class Touched(NamedTuple):
 
 def staged() -> Touched:
     """What the index has otherwise than the last commit; to end a merge, otherwise than all its parents."""
-    head = answers("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    parents = [head.decode().strip() if head else _empty_tree(), *_merged()]
+    parents = [_head() or _empty_tree(), *_merged()]
     differ = [_names(git("diff-index", "--cached", *_NAMES_ONLY, parent)) for parent in parents]
     everywhere = set(differ[0]).intersection(*differ[1:])
     return Touched(True, [path for path in differ[0] if path in everywhere])
@@ -55,39 +55,73 @@ def _merged() -> list[str]:
 
 
 def parse(lines: str) -> list[Update]:
-    """The updates of a transaction that count, each new commit once."""
-    found: dict[str, Update] = {}
+    """The updates of a transaction that count, those of branches first."""
+    updates = []
     for line in lines.split("\n"):
         old, _, rest = line.partition(" ")
         new, _, reference = rest.partition(" ")
         update = Update(old, new, reference)
-        if update.counts and (new not in found or reference != "HEAD"):
-            found[new] = update
-    return list(found.values())
+        if update.counts:
+            updates.append(update)
+    return sorted(updates, key=lambda one: one.reference == "HEAD")
 
 
 def committed(updates: Iterable[Update]) -> Touched:
-    """What commits touch that no branch, tag or remote has reached yet. Moving a branch to commits that are
-    there already touches nothing by itself."""
-    paths: dict[str, None] = {}
-    is_commit = False
-    for update in updates:
-        new = git("rev-list", f"--max-count={MOST_COMMITS + 1}", update.new, "--not", "--all").split()
-        is_commit = is_commit or bool(new)
-        paths.update(dict.fromkeys(_of_commits(update, new)))
-    return Touched(is_commit, list(paths))
+    """What those commits touch that the updates give to the branches, and those that they take from the
+    last branch that had them. Moving branches among what branches and remotes have touches nothing.
+
+    Tags, stashes and other references do not count as having a commit, or they would be a way round.
+    """
+    moved = list(updates)
+    if not moved:
+        return Touched(False, [])
+    tips = _tips()
+    head = _head()
+    brought = _commits([one.new for one in moved], [head] if head else [], "--branches")
+    lost = _lost(moved, tips)
+    if not brought and not lost:
+        return Touched(False, [])
+    if max(len(brought), len(lost)) <= MOST_COMMITS:
+        return Touched(True, _of_commits([*brought, *lost]))
+    ends = ((tips.get(one.reference) or (head if one.reference == "HEAD" else ""), one.new) for one in moved)
+    names = (_between(old or _empty_tree(), new) for old, new in ends)
+    return Touched(True, list(dict.fromkeys(name for some in names for name in some)))
 
 
-def _of_commits(update: Update, new: list[bytes]) -> list[str]:
-    if not new:
-        return []
-    if len(new) > MOST_COMMITS:
-        base = update.old if update.old.strip("0") else _empty_tree()
-        return _names(git("diff-tree", "-r", *_NAMES_ONLY, base, update.new))
-    return _names(git(
-        "diff-tree", "--stdin", "--no-commit-id", "-r", "--root", "-c", *_NAMES_ONLY,
-        input_bytes=b"\n".join(new) + b"\n",
-    ))  # fmt: skip
+def _lost(moved: Sequence[Update], tips: dict[str, str]) -> list[str]:
+    after = tips | {one.reference: one.new for one in moved if one.reference != "HEAD"}
+    left = [tips[name] for name, tip in after.items() if name in tips and tips[name] != tip]
+    return _commits(left, after.values()) if left else []
+
+
+def _commits(tips: Iterable[str], known: Iterable[str], *more_known: str) -> list[str]:
+    """The commits that `tips` lead to and neither `known` nor any remote does; one more than MOST_COMMITS
+    at most."""
+    lines = [*dict.fromkeys(tips), *(f"^{one}" for one in dict.fromkeys(known))]
+    words = ("rev-list", f"--max-count={MOST_COMMITS + 1}", "--stdin", "--not", "--remotes", *more_known)
+    return git(*words, input_bytes="".join(f"{line}\n" for line in lines).encode()).decode().split()
+
+
+def _of_commits(commits: Sequence[str]) -> list[str]:
+    words = ("diff-tree", "--stdin", "--no-commit-id", "-r", "--root", "-c", *_NAMES_ONLY)
+    return _names(git(*words, input_bytes="".join(f"{one}\n" for one in commits).encode()))
+
+
+def _between(old: str, new: str) -> list[str]:
+    return _names(git("diff-tree", "-r", *_NAMES_ONLY, old, new))
+
+
+def _tips() -> dict[str, str]:
+    """Where each branch is before the transaction."""
+    listed = git("for-each-ref", "--format=%(objectname) %(refname)", _BRANCHES)
+    pairs = (line.partition(" ") for line in listed.decode("utf-8", "surrogateescape").splitlines())
+    return {reference: tip for tip, _, reference in pairs}
+
+
+def _head() -> str:
+    """Empty before the first commit."""
+    found = answers("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    return found.decode().strip() if found else ""
 
 
 def _empty_tree() -> str:

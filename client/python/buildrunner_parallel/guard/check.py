@@ -67,8 +67,17 @@ def conflicts_of(paths: Sequence[str]) -> list[LockConflict]:
     return found
 
 
+def _must_know_itself() -> None:
+    """A task that cannot say which attempt it is would be taken for nobody, whose fence is never stale."""
+    fence = os.environ.get("BR_FENCE", "")
+    if in_task() and not (os.environ.get("BR_ATTEMPT_ID") and fence.isascii() and fence.isdigit()):
+        why = "a task's environment has BR_ATTEMPT_ID and BR_FENCE, and this one has not both"
+        raise Unasked(why, is_silent=True)
+
+
 def connect() -> Client:
     """The coordinator that is there; none is started for a commit."""
+    _must_know_itself()
     root = repository_root()
     state = Path(os.environ.get("BR_STATE_DIR") or root / ".buildrunner")
     address = os.environ.get("BR_COORDINATOR") or _address_in(state / "coordinator.json")

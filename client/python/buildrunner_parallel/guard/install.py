@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,15 +84,16 @@ def install(cwd: Path | None = None, *, strict: bool = False) -> list[HookState]
     Raises RefusedError for a hook that is part of the repository, or of ours that somebody has changed.
     """
     folder = hooks_folder(cwd)
-    states = [_look_at(folder / name) for name in script.HOOKS]
-    for one in states:
-        _refuse_foreign(one, cwd)
-    if not folder.is_dir():
-        _make(folder)
-    for one in states:
-        if one.state != FOREIGN:
-            _put(one, script.text(one.name, sys.executable, strict=strict))
-    return [_look_at(one.path) for one in states]
+    with _alone(cwd):
+        states = [_look_at(folder / name) for name in script.HOOKS]
+        for one in states:
+            _refuse_foreign(one, cwd)
+        if not folder.is_dir():
+            _make(folder)
+        for one in states:
+            if one.state != FOREIGN:
+                _put(one, script.text(one.name, sys.executable, strict=strict))
+        return [_look_at(one.path) for one in states]
 
 
 def remove(cwd: Path | None = None) -> list[str]:
@@ -100,7 +102,14 @@ def remove(cwd: Path | None = None) -> list[str]:
     Raises RefusedError, having changed nothing, for one of ours that somebody has changed.
     """
     folder = hooks_folder(cwd)
-    states = [_look_at(folder / name) for name in script.HOOKS]
+    with _alone(cwd):
+        taken = _take_out([_look_at(folder / name) for name in script.HOOKS])
+        _unmake(folder)
+        _forget_warnings(cwd)
+    return [one.name for one in taken]
+
+
+def _take_out(states: Sequence[HookState]) -> list[HookState]:
     for one in states:
         if one.state == CHANGED:
             raise RefusedError(
@@ -115,9 +124,7 @@ def remove(cwd: Path | None = None) -> list[str]:
             kept_path(one.path).replace(one.path)
         else:
             one.path.unlink()
-    _unmake(folder)
-    _forget_warnings(cwd)
-    return [one.name for one in taken]
+    return taken
 
 
 def kept_path(path: Path) -> Path:
@@ -219,3 +226,17 @@ def _put(one: HookState, content: str) -> None:
     fresh.write_text(content)
     fresh.chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
     fresh.replace(one.path)
+
+
+@contextlib.contextmanager
+def _alone(cwd: Path | None) -> Iterator[None]:
+    """Two that install at once would each take the other's hook for one from before."""
+    import fcntl
+
+    common = path_of("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=cwd)
+    descriptor = os.open(common, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
