@@ -165,8 +165,8 @@ def test_json_has_locks_and_waiters_with_what_is_in_their_way(held, br_json):
     [
         (["locks"], "No path is held\n"),
         (["locks", "--waiting"], "Nobody waits for a path\n"),
-        (["locks", "--stats"], "Nobody had to wait for a path\n"),
-        (["locks", "--stats", "--since", "90m"], "Nobody had to wait for a path in the last 1h30m\n"),
+        (["locks", "--stats"], "No wait for a path has ended\n"),
+        (["locks", "--stats", "--since", "90m"], "No wait for a path has ended in the last 1h30m\n"),
     ],
 )
 @pytest.mark.parametrize("has_state", [True, False])

@@ -52,7 +52,7 @@ def _headline(report: LockReport, since_s: float | None) -> str:
     total = report.total
     within = "" if since_s is None else f" in the last {format_duration(since_s)}"
     if not total.waits:
-        return f"Nobody had to wait for a path{within}"
+        return f"No wait for a path has ended{within}"
     return waits_phrase(total, within)
 
 
