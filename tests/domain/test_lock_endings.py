@@ -58,6 +58,18 @@ def test_what_a_lost_attempt_took_is_free_after_the_lock_delay(stage, task):
     assert list(stage.answers()) == [queued.waiter_id]
 
 
+def test_another_grants_fence_renews_nothing(stage):
+    alpha = stage.session("alpha")
+    got, other = stage.acquire(alpha, "a", lease_s=30), stage.acquire(alpha, "b", lease_s=30)
+    stage.wait(29)
+    with pytest.raises(Refusal, match="is not that of grant"):
+        stage.do(c.RenewLease(got.grant_id, other.fence))
+    assert stage.do(c.RenewLease(other.grant_id, other.fence)) == 30_000
+    stage.wait(1)
+    with pytest.raises(Refusal, match="is not held any more"):
+        stage.do(c.RenewLease(got.grant_id, got.fence))
+
+
 def test_the_end_of_a_session_frees_its_own_locks(stage):
     alpha, beta = stage.session(), stage.session()
     stage.acquire(alpha, "a")
