@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
+from typing import TypeVar
 
 from buildrunner_coordinator.domain.glob_text import (
     ANY_SEGMENTS,
@@ -23,6 +24,7 @@ from buildrunner_coordinator.domain.glob_text import (
     segments,
 )
 
+_Part = TypeVar("_Part")
 BUDGET_STEPS = 20_000
 """Pairs of positions that one question looks at, at most."""
 
@@ -217,21 +219,7 @@ class _Search:
         self, a: tuple[Segment, ...], b: tuple[Segment, ...], i: int, j: int
     ) -> list[tuple[int, int]]:
         self._spend()
-        any_a, any_b = i < len(a) and a[i] == ANY_SEGMENTS, j < len(b) and b[j] == ANY_SEGMENTS
-        found = []
-        if any_a:
-            found.append((i + 1, j))
-        if any_b:
-            found.append((i, j + 1))
-        if i == len(a) or j == len(b):
-            return found
-        if any_a and not any_b:
-            found.append((i, j + 1))
-        elif any_b and not any_a:
-            found.append((i + 1, j))
-        elif not any_a and self._segment(a[i], b[j]):
-            found.append((i + 1, j + 1))
-        return found
+        return _next_pairs(a, b, i, j, ANY_SEGMENTS, self._segment)
 
     def _segment(self, a: Segment, b: Segment) -> bool:
         known = self._known.get((a, b))
@@ -247,7 +235,7 @@ class _Search:
             if i == len(a) and j == len(b):
                 return True
             self._spend()
-            for pair in _next_atoms(a, b, i, j):
+            for pair in _next_pairs(a, b, i, j, STAR, _meet):
                 if pair not in seen:
                     seen.add(pair)
                     stack.append(pair)
@@ -259,8 +247,11 @@ class _Search:
             raise _BudgetSpent
 
 
-def _next_atoms(a: Segment, b: Segment, i: int, j: int) -> list[tuple[int, int]]:
-    star_a, star_b = i < len(a) and a[i] == STAR, j < len(b) and b[j] == STAR
+def _next_pairs(
+    a: Sequence[_Part], b: Sequence[_Part], i: int, j: int, star: _Part, meet: Callable[[_Part, _Part], bool]
+) -> list[tuple[int, int]]:
+    """Where two patterns at `i` and `j` can be next; `star` stands for any number of parts."""
+    star_a, star_b = i < len(a) and a[i] == star, j < len(b) and b[j] == star
     found = []
     if star_a:
         found.append((i + 1, j))
@@ -272,7 +263,7 @@ def _next_atoms(a: Segment, b: Segment, i: int, j: int) -> list[tuple[int, int]]
         found.append((i, j + 1))
     elif star_b and not star_a:
         found.append((i + 1, j))
-    elif not star_a and _meet(a[i], b[j]):
+    elif not star_a and meet(a[i], b[j]):
         found.append((i + 1, j + 1))
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from buildrunner_coordinator.domain import commands
@@ -95,34 +95,39 @@ def quantile(ordered: Sequence[int], percent: int) -> int:
 def _by_path(
     waits: Iterable[LockTimeRow], holds: Iterable[LockTimeRow], names: dict[str, str]
 ) -> list[pb.LockStatistics]:
-    waited = _grouped(waits, lambda row: row.path)
-    held = _grouped(holds, lambda row: row.path)
-    found = []
-    for path in waited.keys() | held.keys():
-        longest = max(held.get(path, ()), key=lambda row: row.span_us, default=None)
-        found.append(pb.LockStatistics(
-            path=path, figures=figures_of(waited.get(path, [])),
+    found = [
+        pb.LockStatistics(
+            path=path, figures=figures,
             longest_held_ms=longest.span_us // 1000 if longest else 0,
             longest_holder=_holder(longest, names) if longest else None,
-        ))  # fmt: skip
+        )
+        for path, figures, longest in _each(waits, holds, lambda row: row.path)
+    ]  # fmt: skip
     return sorted(found, key=lambda one: (-one.figures.wait_total_ms, -one.longest_held_ms, one.path))
 
 
 def _by_session(
     waits: Iterable[LockTimeRow], holds: Iterable[LockTimeRow], names: dict[str, str]
 ) -> list[pb.LockSessionStatistics]:
-    waited = _grouped(waits, lambda row: row.session_id)
-    held = _grouped(holds, lambda row: row.session_id)
-    found = []
-    for session_id in waited.keys() | held.keys():
-        longest = max(held.get(session_id, ()), key=lambda row: row.span_us, default=None)
-        found.append(pb.LockSessionStatistics(
-            session_id=session_id, session_name=names.get(session_id, ""),
-            figures=figures_of(waited.get(session_id, [])),
+    found = [
+        pb.LockSessionStatistics(
+            session_id=session_id, session_name=names.get(session_id, ""), figures=figures,
             longest_held_ms=longest.span_us // 1000 if longest else 0,
             longest_held_path=longest.path if longest else "",
-        ))  # fmt: skip
+        )
+        for session_id, figures, longest in _each(waits, holds, lambda row: row.session_id)
+    ]  # fmt: skip
     return sorted(found, key=lambda one: (-one.figures.wait_total_ms, -one.longest_held_ms, one.session_id))
+
+
+def _each(
+    waits: Iterable[LockTimeRow], holds: Iterable[LockTimeRow], key: Callable[[LockTimeRow], str]
+) -> Iterator[tuple[str, pb.LockWaitFigures, LockTimeRow | None]]:
+    """What each was waited for, and for how long it was held at the longest."""
+    waited, held = _grouped(waits, key), _grouped(holds, key)
+    for name in waited.keys() | held.keys():
+        longest = max(held.get(name, ()), key=lambda row: row.span_us, default=None)
+        yield name, figures_of(waited.get(name, [])), longest
 
 
 def _by_period(waits: Iterable[LockTimeRow], period_ms: int) -> list[pb.LockPeriodStatistics]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from buildrunner_coordinator.domain import commands
-from buildrunner_coordinator.domain.changes import SpecRow, TaskRow
+from buildrunner_coordinator.domain.changes import AttemptRow, SpecRow, TaskRow
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import Submitted, TaskPlace, TaskView, Wait
 from buildrunner_coordinator.engine.engine import Engine
@@ -61,11 +61,7 @@ class TaskService(TaskServiceServicer):
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:
         check_name(request.task_id, "task's id", required=True)
-        place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id, request.task_id))
-        found = await self._engine.read(lambda store: store.read_task(place.session_id, request.task_id))
-        if found is None:
-            raise _no_task(place.session_id, request.task_id)
-        spec, row, attempts = found
+        place, (spec, row, attempts) = await self._stored(request.session_id, request.task_id)
         view = _freshest(spec, row, place.view)
         return pb.GetTaskResponse(task=convert.task_message(view, spec, row, attempts))
 
@@ -121,10 +117,7 @@ class TaskService(TaskServiceServicer):
 
     async def GetPatch(self, request: pb.GetPatchRequest, context: Context) -> pb.GetPatchResponse:
         check_name(request.task_id, "task's id", required=True)
-        place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id, request.task_id))
-        found = await self._engine.read(lambda store: store.read_task(place.session_id, request.task_id))
-        if found is None:
-            raise _no_task(place.session_id, request.task_id)
+        place, (_, _, attempts) = await self._stored(request.session_id, request.task_id)
         patch = await self._engine.read(
             lambda store: store.read_patch(place.session_id, request.task_id, request.attempt)
         )
@@ -137,13 +130,19 @@ class TaskService(TaskServiceServicer):
                 "changed what it had not declared, or had a worktree of its own.",
                 task_id=request.task_id,
             )
-        dropped = next((one.patch_dropped_bytes for one in found[2] if one.number == patch.number), 0)
+        dropped = next((one.patch_dropped_bytes for one in attempts if one.number == patch.number), 0)
         return pb.GetPatchResponse(attempt=patch.number, patch=patch.patch, dropped_bytes=dropped)
 
-
-def _no_task(session_id: str, task_id: str) -> Refusal:
-    message = f"Session {session_id} has no task {task_id!r}. List its tasks."
-    return Refusal(Reason.TASK_NOT_FOUND, message, task_id=task_id)
+    async def _stored(
+        self, session_id: str, task_id: str
+    ) -> tuple[TaskPlace, tuple[SpecRow, TaskRow, list[AttemptRow]]]:
+        """Raises Refusal (TASK_NOT_FOUND)."""
+        place: TaskPlace = await self._engine.execute(commands.FindTask(session_id, task_id))
+        found = await self._engine.read(lambda store: store.read_task(place.session_id, task_id))
+        if found is None:
+            message = f"Session {place.session_id} has no task {task_id!r}. List its tasks."
+            raise Refusal(Reason.TASK_NOT_FOUND, message, task_id=task_id)
+        return place, found
 
 
 def _freshest(spec: SpecRow, row: TaskRow, view: TaskView | None) -> TaskView:

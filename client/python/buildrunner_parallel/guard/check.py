@@ -77,10 +77,12 @@ def _must_know_itself() -> None:
 
 def connect() -> Client:
     """The coordinator that is there; none is started for a commit."""
+    from buildrunner_parallel.discovery import read_coordinator_file
+
     _must_know_itself()
     root = repository_root()
     state = Path(os.environ.get("BR_STATE_DIR") or root / ".buildrunner")
-    address = os.environ.get("BR_COORDINATOR") or _address_in(state / "coordinator.json")
+    address = os.environ.get("BR_COORDINATOR") or str(read_coordinator_file(state).get("address") or "")
     if not address:
         raise Unasked(f"no coordinator has run in {state}")
     if not in_task() and not _listens(address):
@@ -91,13 +93,6 @@ def connect() -> Client:
         return Client.connect(address, cwd=root, start=False, timeout_s=REACH_S)
     except BuildRunnerError as error:
         raise Unasked(str(error), is_silent=True) from None
-
-
-def _address_in(file: Path) -> str:
-    try:
-        return str(json.loads(file.read_text())["address"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _listens(address: str) -> bool:
