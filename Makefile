@@ -13,7 +13,7 @@ BUF := tools/node/node_modules/.bin/buf
 BUF_READY := tools/node/node_modules/.ready
 TEST_JOBS ?= 2
 TEST_ARGS ?=
-PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states generate_stubs simulate))
+PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states freeze_protocol generate_stubs simulate))
 
 ##@ Use
 .PHONY: run
@@ -102,6 +102,10 @@ fix: $(READY) ## format, and mend what ruff can mend
 .PHONY: proto-format
 proto-format: $(BUF_READY) ## format the protos (needs npm)
 	@$(BUF) format --write
+
+.PHONY: proto-freeze
+proto-freeze: $(READY) ## keep the protocol as that of a release (VERSION=0.1)
+	@$(BIN)/python tools/freeze_protocol "$(VERSION)"
 
 .PHONY: stubs
 stubs: $(READY) ## generate the Python stubs from the protos
