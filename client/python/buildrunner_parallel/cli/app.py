@@ -1,6 +1,7 @@
 """The program: `br` with its group `parallel`, and `br-parallel`, which is the group alone.
 
-Commands live one file a noun; this puts them together. `parallel_app` can be mounted by another `br`.
+Commands live one file a noun, and are loaded when called; this puts them together. `parallel_app` can
+be mounted by another `br`.
 """
 
 from __future__ import annotations
@@ -13,33 +14,11 @@ from typing import Annotated
 
 import typer
 
-from . import (
-    cleanup,
-    coordinator,
-    explain,
-    guard,
-    joblog,
-    lock,
-    locks,
-    logs,
-    preview,
-    retry,
-    scale,
-    schema,
-    sessions,
-    show,
-    start,
-    story,
-    submit,
-    tasks,
-    unlock,
-    waiting,
-    watch,
-    workers,
-)
 from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
+from .command_table import GUARD, PARALLEL
 from .exit_codes import EPILOG, INTERRUPTED
 from .invocation import program_name
+from .lazy_command import add_lazily
 from .render import complain
 from .usage import OneLineGroup
 
@@ -59,6 +38,7 @@ parallel_app = typer.Typer(
     **_STYLE,  # type: ignore[arg-type]
 )
 br_app = typer.Typer(name="br", help="BuildRunner.", epilog=EPILOG, **_STYLE)  # type: ignore[arg-type]
+guard_app = typer.Typer(help="Git hooks that look at path locks before a commit.", **_STYLE)  # type: ignore[arg-type]
 
 
 def _version(wanted: bool | None) -> None:
@@ -99,14 +79,9 @@ def options(
     ctx.obj = settings_of(ctx).with_options(coordinator, token_file, as_json, no_color, quiet)
 
 
-_NOUNS = (
-    start, sessions, tasks, show, logs, explain, retry, story, joblog, waiting, watch, submit, preview,
-    lock, unlock, locks, schema, cleanup, workers, scale, coordinator,
-)  # fmt: skip
-
-for _noun in _NOUNS:
-    parallel_app.registered_commands += _noun.app.registered_commands
-parallel_app.add_typer(guard.guard_app, name="guard")
+add_lazily(parallel_app, PARALLEL)
+add_lazily(guard_app, GUARD)
+parallel_app.add_typer(guard_app, name="guard")
 br_app.add_typer(parallel_app, name="parallel")
 
 

@@ -9,24 +9,16 @@ import typer
 from .command import command
 from .invocation import Invocation
 from .render import complain
-from .usage import OneLineGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from buildrunner_parallel.guard.install import HookState
 
-guard_app = typer.Typer(
-    name="guard",
-    help="Git hooks that look at path locks before a commit.",
-    cls=OneLineGroup,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer()
 
 
-@command(guard_app, "install")
+@command(app, "install")
 def install(
     run: Invocation,
     strict: Annotated[
@@ -51,7 +43,7 @@ def install(
         complain(f"core.hooksPath is relative, so {place} has hooks of its own: install there too")
 
 
-@command(guard_app, "remove")
+@command(app, "remove")
 def remove(run: Invocation) -> None:
     """Take the hooks out again; what was there before is put back as it was."""
     from buildrunner_parallel.guard import install as hooks
@@ -62,7 +54,7 @@ def remove(run: Invocation) -> None:
     )
 
 
-@command(guard_app, "status")
+@command(app, "status")
 def status(run: Invocation) -> None:
     """Show which hooks are installed, and where."""
     from buildrunner_parallel.guard import install as hooks

@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand
 
 from buildrunner_parallel.durations import parse_duration
+
+from .plain_values import PlainCommand
 
 if TYPE_CHECKING:
     from buildrunner_parallel.calls_locks import Wait
@@ -24,7 +25,7 @@ END_OF_PATHS = "--"
 _WITHOUT_END = "\0"
 
 
-class LockCommand(TyperCommand):
+class LockCommand(PlainCommand):
     """The command whose words are read so."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from . import submit_options as told
 from .command import command
@@ -13,6 +12,7 @@ from .following import await_session, watch_session
 from .invocation import Invocation
 from .phrases import number_of
 from .places import load_local_plan, submitter
+from .plain_values import PlainCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ MaxParallelOption = Annotated[
 ]
 
 
-class TemplateCommand(TyperCommand):
+class TemplateCommand(PlainCommand):
     """A command whose words after `--` are never taken for its NAME, even where that is left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

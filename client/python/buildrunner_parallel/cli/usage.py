@@ -12,13 +12,14 @@ from typer.core import TyperGroup
 from buildrunner_parallel.text import one_line
 
 from . import exit_codes
+from .plain_values import TakesPlainValues
 from .render import complain
 
 # How the library that checks values begins its sentences.
 _PREFIX = "Value error, "
 
 
-class OneLineGroup(TyperGroup):
+class OneLineGroup(TakesPlainValues, TyperGroup):
     """A group of commands that tells of wrong usage in one line; exits as exit_codes.py says."""
 
     def main(

@@ -1,0 +1,50 @@
+"""What the program knows of its commands without loading them: name, module, and what they do in a sentence.
+
+The help stands with each command; tests/cli/test_cli_lazy_commands.py holds this table to it, and prints the row
+that belongs here.
+"""
+
+from __future__ import annotations
+
+# Name -> module in this package, first paragraph of its docstring. In the order of `br parallel --help`.
+# fmt: off
+PARALLEL = {
+    "start": ("start", "Start a session: its workers, and its tasks if there are any."),
+    "list": ("sessions", "List sessions, newest first."),
+    "status": ("sessions", "Show a session: its state, progress and failures."),
+    "pause": ("sessions", "Pause a running session: nothing new starts."),
+    "resume": ("sessions", "Resume a paused session; with --worker also start one that was only created."),
+    "cancel": ("sessions", "Cancel a session, or one of its tasks."),
+    "close": ("sessions", "Say that no more tasks will come; the session ends with its last one."),
+    "tasks": ("tasks", "List the tasks of a session."),
+    "show": ("show", "Show one task: what it is, its attempts with times, exit codes and resources, its result."),
+    "logs": ("logs", "Show what a task, or every task of a session, wrote."),
+    "explain": ("explain", "Say why a task, or what is left of a session, is not running."),
+    "retry": ("retry", "Run failed tasks again, and those that were skipped because of them."),
+    "story": ("story", "Tell what happened to a session, to one of its tasks, or to a worker, in order."),
+    "joblog": ("joblog", "Print one line for each attempt that ended, in the columns of GNU parallel's --joblog."),
+    "wait": ("waiting", "Wait for a session or a task to end: exit code 0, 6 (failed), 7 (cancelled) or 124."),
+    "watch": ("watch", "Follow what happens, one line an event, until Ctrl+C."),
+    "submit": ("submit", "Add a task, or many, to a session."),
+    "preview": ("preview", "Show what a plan would do: its shape, what excludes what, what would have to wait now."),
+    "lock": ("lock", "Take paths for a session: all of them or none."),
+    "unlock": ("unlock", "Give back what a session holds itself; with --force take a lock away from its holder."),
+    "locks": ("locks", "Show which paths are held by whom, and who waits for which."),
+    "schema": ("schema", "Print the JSON Schema of a plan file, for editors."),
+    "cleanup": ("cleanup", "Delete old sessions that are over, with their tasks and output."),
+    "workers": ("workers", "List workers, and how busy they are in all."),
+    "worker": ("workers", "Run one worker in the foreground, here or on any machine that reaches the coordinator."),
+    "scale": ("scale", "Set how many worker processes there are."),
+    "drain": ("scale", "Have workers finish what they run, take nothing new, and leave."),
+    "summary": ("coordinator", "Show workers, sessions and tasks in three lines."),
+    "info": ("coordinator", "Describe the coordinator: version, address, process, data, uptime, counts."),
+    "serve": ("coordinator", "Run the coordinator in the foreground, until SIGTERM or Ctrl+C."),
+    "stop": ("coordinator", "Stop the coordinator, its keeper and the local workers."),
+    "backup": ("coordinator", "Write a consistent copy of the database."),
+}
+GUARD = {
+    "install": ("guard", "Put the hooks into this repository, for all of its worktrees."),
+    "remove": ("guard", "Take the hooks out again; what was there before is put back as it was."),
+    "status": ("guard", "Show which hooks are installed, and where."),
+}
+# fmt: on
