@@ -82,8 +82,10 @@ def _signal_name(number: int) -> str:
 
 
 def _last_line(text: bytes) -> str:
+    """The last line that says something; compilers like to end with one of marks alone (`|   ^`)."""
     lines = [line for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    telling = [line for line in lines if any(character.isalnum() for character in line)]
+    return (telling or lines or [""])[-1].strip()
 
 
 def handled(
