@@ -11,7 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "client/*.md", "examples/*/*.md", "proto/*/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "client/*.md", "examples/*/*.md", "proto/*/*.md")
     for page in PROJECT.glob(pattern)
 )
 NAMED_ROOTS = ("client/", "docs/", "examples/", "proto/", "service/", "tests/", "tools/")

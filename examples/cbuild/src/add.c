@@ -1,0 +1,3 @@
+#include "calc.h"
+
+int add(int left, int right) { return left + right; }

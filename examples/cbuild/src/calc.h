@@ -1,0 +1,2 @@
+int add(int left, int right);
+int multiply(int left, int right);

@@ -1,0 +1,3 @@
+#include "calc.h"
+
+int multiply(int left, int right) { return left * right; }

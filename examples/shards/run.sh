@@ -1,0 +1,7 @@
+#!/bin/sh
+# run.sh: all shards, one report however they ended, and their exit code.
+rm -f build/junit-*.xml
+br parallel start --plan plan.yaml --wait
+code=$?
+python3 shards.py join
+exit $code

@@ -1,0 +1,9 @@
+import time
+
+
+def test_prices_of_one() -> None:
+    time.sleep(0.1)  # as long as real work would take
+
+
+def test_prices_of_none() -> None:
+    assert not []
