@@ -21,7 +21,7 @@ from buildrunner_parallel.records import (
 from buildrunner_parallel.specs import TaskSpec
 
 ID = "a3f2e1d9"
-NOBODY = Wait(WaitKind.NO_WORKER, message="no connected worker has label gpu")
+NOBODY = Wait(WaitKind.NO_WORKER, message="no connected worker runs commands and has label gpu")
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from buildrunner_coordinator.domain import commands as c
-from buildrunner_coordinator.domain.model import Kinds, Outcome
+from buildrunner_coordinator.domain.model import Kinds, Outcome, TaskKind
 from tests.domain.loads import many
 
 
@@ -42,7 +44,7 @@ def test_the_root_cause_is_found_along_a_chain(stage, task):
                  task("d", needs=("c",)))  # fmt: skip
     wait = only(stage, session, "d")
     assert wait.message.startswith("needs c (waiting for its own needs); it hangs on a, which is queued: "
-                                   "no connected worker has label gpu")  # fmt: skip
+                                   "no connected worker runs commands and has label gpu")  # fmt: skip
 
 
 def test_a_root_that_runs_is_named_too(stage, task):
@@ -122,8 +124,8 @@ def test_no_worker_names_the_closest_and_what_it_lacks(stage, task):
     assert wait.kind == "no_worker"
     assert wait.names == ("label gpu", "label linux", "command", "2 slots")
     assert wait.message == (
-        f"no connected worker has label gpu, label linux, command and 2 slots; closest are {near} "
-        f"(lacks label gpu) and {far} (serves session {other} only, runs no command, has 1 slot and lacks "
+        f"no connected worker runs commands and has label gpu, label linux and 2 slots; closest are {near} "
+        f"(lacks label gpu) and {far} (serves session {other} only, runs no commands, has 1 slot and lacks "
         f"label gpu and linux)"
     )
 
@@ -131,7 +133,25 @@ def test_no_worker_names_the_closest_and_what_it_lacks(stage, task):
 def test_no_worker_at_all_says_so(stage, task):
     session = stage.session()
     stage.submit(session, task("t"))
-    assert only(stage, session, "t").message == "there is no worker at all, and it needs one with command"
+    assert only(stage, session, "t").message == "there is no worker at all; it needs one that runs commands"
+
+
+@pytest.mark.parametrize(
+    ("options", "demand"),
+    [
+        ({"kind": TaskKind.HANDLER, "target": "compile"}, "runs handler compile"),
+        ({"kind": TaskKind.EXTERNAL, "target": "web"}, "takes external tasks of pool web"),
+        ({"kind": TaskKind.EXTERNAL}, "takes external tasks"),
+    ],
+)
+def test_no_worker_of_the_kind_says_what_it_would_have_to_do(stage, task, options, demand):
+    session = stage.session()
+    worker = stage.worker()
+    stage.submit(session, task("t", **options))
+    verb, what = demand.split(" ", 1)
+    assert only(stage, session, "t").message == (
+        f"no connected worker {demand}; closest is {worker} ({verb} no {what})"
+    )
 
 
 def test_a_wanted_worker_that_is_gone_is_told(stage, task):
@@ -140,6 +160,7 @@ def test_a_wanted_worker_that_is_gone_is_told(stage, task):
     stage.submit(session, task("t", wanted_worker_id="deadbeef"))
     wait = only(stage, session, "t")
     assert "id deadbeef" in wait.names
+    assert wait.message.startswith("no connected worker is deadbeef and runs commands; closest is ")
     assert "is another one" in wait.message
 
 

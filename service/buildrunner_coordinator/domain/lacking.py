@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 from buildrunner_coordinator.domain import history
-from buildrunner_coordinator.domain.model import Session, Task, TaskStatus, Traits, Worker, WorkerStatus
+from buildrunner_coordinator.domain.model import (
+    Session,
+    Task,
+    TaskKind,
+    TaskStatus,
+    Traits,
+    Worker,
+    WorkerStatus,
+)
 from buildrunner_coordinator.domain.placement import is_ready, may_place, runs_kind, serves, suits, takes
 from buildrunner_coordinator.domain.replies import Wait
 from buildrunner_coordinator.domain.state import State
@@ -63,14 +71,14 @@ class Lacking:
             wanted.append(f"id {traits.wanted_worker_id}")
         if traits.slots > 1:
             wanted.append(f"{traits.slots} slots")
-        message = f"no connected worker has {listed(wanted)}"
+        message = f"no connected worker {_demands(traits)}"
         lacks = [(self._lacks(one, traits), one) for one in self._core.workers.values()]
         lacks.sort(key=lambda pair: (len(pair[0]), pair[1].status is WorkerStatus.OFFLINE, pair[1].order))
         closest = [f"{one.worker_id} ({listed(found)})" for found, one in lacks[:_CLOSEST]]
         if closest:
             message += f"; closest {'is' if len(closest) == 1 else 'are'} {listed(closest)}"
         else:
-            message = f"there is no worker at all, and it needs one with {listed(wanted)}"
+            message = f"there is no worker at all; it needs one that {_demands(traits)}"
         return Wait("no_worker", message, tuple(wanted))
 
     def _lacks(self, worker: Worker, traits: Traits) -> list[str]:
@@ -86,7 +94,7 @@ class Lacking:
         if traits.wanted_worker_id not in ("", worker.worker_id):
             found.append("is another one")
         if not runs_kind(worker, traits):
-            found.append(f"runs no {traits.kind} {traits.target}".rstrip())
+            found.append(_refused_kind(traits))
         if traits.slots > worker.slots:
             found.append(f"has {history.counted(worker.slots, 'slot')}")
         missing = [one for one in traits.labels if one not in worker.labels]
@@ -169,6 +177,31 @@ class Lacking:
             if is_suited and any(is_ready(self._core, task) for *_, task in lane[:_LOOKED_AT]):
                 best = traits.priority
         return best
+
+
+def _demands(traits: Traits) -> str:
+    """What a worker must be, such as `runs commands and has label gpu and 2 slots`."""
+    found = [f"is {traits.wanted_worker_id}"] if traits.wanted_worker_id else []
+    found.append(_kind_verb(traits))
+    has = [f"label {one}" for one in traits.labels]
+    if traits.slots > 1:
+        has.append(f"{traits.slots} slots")
+    if has:
+        found.append(f"has {listed(has)}")
+    return listed(found)
+
+
+def _kind_verb(traits: Traits) -> str:
+    if traits.kind is TaskKind.COMMAND:
+        return "runs commands"
+    if traits.kind is TaskKind.HANDLER:
+        return f"runs handler {traits.target}"
+    return f"takes external tasks of pool {traits.target}" if traits.target else "takes external tasks"
+
+
+def _refused_kind(traits: Traits) -> str:
+    verb, what = _kind_verb(traits).split(" ", 1)
+    return f"{verb} no {what}"
 
 
 def _are(slots: str) -> str:
