@@ -169,7 +169,7 @@ def test_wrong_usage_says_what_to_look_at(build, br, arguments):
 def test_the_bare_program_shows_its_help(br):
     result = br()
     assert result.exit_code == 2
-    assert "Commands:" in result.output
+    assert "Sessions:" in result.output
 
 
 @pytest.mark.parametrize(

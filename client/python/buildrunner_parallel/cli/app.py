@@ -16,7 +16,7 @@ import typer
 
 from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
 from .command_table import GUARD, PARALLEL
-from .exit_codes import EPILOG, INTERRUPTED
+from .exit_codes import INTERRUPTED
 from .invocation import program_name
 from .lazy_command import add_lazily
 from .render import complain
@@ -34,10 +34,9 @@ _STYLE = {
 parallel_app = typer.Typer(
     name="parallel",
     help="Run many build tasks side by side.",
-    epilog=EPILOG,
     **_STYLE,  # type: ignore[arg-type]
 )
-br_app = typer.Typer(name="br", help="BuildRunner.", epilog=EPILOG, **_STYLE)  # type: ignore[arg-type]
+br_app = typer.Typer(name="br", help="BuildRunner.", **_STYLE)  # type: ignore[arg-type]
 guard_app = typer.Typer(help="Git hooks that look at path locks before a commit.", **_STYLE)  # type: ignore[arg-type]
 
 

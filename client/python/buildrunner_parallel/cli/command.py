@@ -20,9 +20,9 @@ import typer
 from buildrunner_parallel.text import one_line, output_line
 
 from . import exit_codes
+from .help_page import ShownCommand
 from .invocation import Invocation, Settings
 from .lock_phrases import conflict_lines
-from .plain_values import PlainCommand
 from .render import complain, complain_lines
 
 LOG_LINES = 10
@@ -74,7 +74,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Function],
             guarded(invocation, lambda: function(invocation, **values))
 
         _dress(run, function)
-        app.command(name, **{"cls": PlainCommand, **options})(run)
+        app.command(name, **{"cls": ShownCommand, **options})(run)
         return function
 
     return register

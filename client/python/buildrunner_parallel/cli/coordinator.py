@@ -53,7 +53,7 @@ def _summary_lines(totals: Summary) -> list[str]:
 
 @command(app, "info")
 def info(run: Invocation) -> None:
-    """Describe the coordinator: version, address, process, data, uptime, counts."""
+    """Describe the coordinator: version, address, data, uptime, counts."""
     from buildrunner_parallel.records import record_to_json
 
     with run.reader() as client:
@@ -91,7 +91,10 @@ def _facts(told: CoordinatorInfo) -> dict[str, Cell]:
 @command(app, "serve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve(
     run: Invocation,
-    extra: Annotated[list[str] | None, typer.Argument(metavar="OPTIONS...", help="Passed on.")] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SETTINGS...", help="Of the coordinator, such as --retention 30d."),
+    ] = None,
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Serve on loopback TCP too.")
     ] = "",
@@ -101,8 +104,7 @@ def serve(
 ) -> None:
     """Run the coordinator in the foreground, until SIGTERM or Ctrl+C.
 
-    It ends with exit codes of its own: 70 a fault of the program, 74 the disk is full or failing,
-    75 another coordinator has the state, 78 the state cannot be used.
+    Everything else is handed on to the coordinator; `serve -- --help` lists its settings.
     """
     from buildrunner_parallel.workspace import find_workspace
 

@@ -33,7 +33,10 @@ _EXIT_VALUES = {"timed_out": 124, "not_started": 127, "lost": 255}
 
 @command(app, "joblog")
 def joblog(run: Invocation, session_id: SessionArgument) -> None:
-    """Print one line for each attempt that ended, in the columns of GNU parallel's --joblog."""
+    """Print ended attempts in the columns of GNU parallel's --joblog.
+
+    One line for each, in the order of their ends; a task that ran again has several.
+    """
     with run.existing() as client:
         session = client.get_session(session_id)
         attempts = client.iter_attempts(session.session_id, with_results=False, with_specs=True)

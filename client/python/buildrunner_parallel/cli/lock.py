@@ -54,8 +54,7 @@ def lock(
     """Take paths for a session: all of them or none.
 
     They are held until `unlock` or the session's end. With CMD they are held as long as it runs, and it runs
-    only as long as they are held; the exit code is its own, 128 and the signal's number if a signal ended it,
-    126 or 127 if it cannot be run.
+    only as long as they are held.
     """
     paths, words_to_run = parted(words)
     mode, patience = "shared" if shared else "exclusive", parse_wait(wait)

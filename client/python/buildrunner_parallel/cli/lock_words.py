@@ -14,7 +14,7 @@ import typer
 
 from buildrunner_parallel.durations import parse_duration
 
-from .plain_values import PlainCommand
+from .help_page import ShownCommand
 
 if TYPE_CHECKING:
     from buildrunner_parallel.calls_locks import Wait
@@ -25,7 +25,7 @@ END_OF_PATHS = "--"
 _WITHOUT_END = "\0"
 
 
-class LockCommand(PlainCommand):
+class LockCommand(ShownCommand):
     """The command whose words are read so."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

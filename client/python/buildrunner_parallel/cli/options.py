@@ -37,9 +37,14 @@ TimeoutOption = Annotated[
 ]
 
 
+def words_help(words: type[StrEnum], told: str = "Only these:") -> str:
+    """`told` with the words that the option takes."""
+    return f"{told} {', '.join(words)}."
+
+
 def limit_option(told: str) -> Any:
     """The option `--limit`, at least 1."""
-    return typer.Option("--limit", "-l", min=1, help=told)
+    return typer.Option("--limit", "-l", min=1, metavar="N", help=told)
 
 
 class SessionState(StrEnum):

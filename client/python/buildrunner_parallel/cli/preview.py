@@ -39,7 +39,10 @@ def preview(
         str, typer.Option("--session", metavar="ID", help="As if added to this session; else to a new one.")
     ] = "",
 ) -> None:
-    """Show what a plan would do: its shape, what excludes what, what would have to wait now."""
+    """Show what a plan would do, before anything is submitted.
+
+    Its shape, which tasks exclude each other over paths, and what would have to wait now, and for whom.
+    """
     from buildrunner_parallel.records import record_to_json
 
     loaded = load_local_plan(run, plan)

@@ -32,7 +32,10 @@ def retry(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end (exit code 0, 6 or 7).")] = False,
 ) -> None:
-    """Run failed tasks again, and those that were skipped because of them."""
+    """Run again what failed, was cancelled or was skipped.
+
+    The session runs again, and workers that `start` made for it come back.
+    """
     named = tuple(dict.fromkeys(task_ids or ()))
     with run.existing() as client:
         before = client.get_session(session_id)

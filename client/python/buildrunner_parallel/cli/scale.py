@@ -32,7 +32,13 @@ def scale(
     ] = "",
     slots: Annotated[
         int | None,
-        typer.Option("--slots", min=1, help="Tasks at once for each.", show_default="as before, 1 at first"),
+        typer.Option(
+            "--slots",
+            min=1,
+            metavar="N",
+            help="Tasks at once for each.",
+            show_default="as before, 1 at first",
+        ),
     ] = None,
     labels: Annotated[
         list[str] | None,

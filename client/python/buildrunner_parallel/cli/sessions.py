@@ -10,7 +10,7 @@ import typer
 from . import exit_codes
 from .command import command
 from .invocation import Invocation
-from .options import OptionalSession, SessionArgument, SessionState, limit_option
+from .options import OptionalSession, SessionArgument, SessionState, limit_option, words_help
 from .phrases import age, counts_phrase, number_of, progress, session_status, span, utc_now
 from .status import show_status
 
@@ -34,7 +34,10 @@ OptionalId = Annotated[
 @command(app, "list")
 def list_sessions(
     run: Invocation,
-    status: Annotated[SessionState | None, typer.Option("--status", "-s", help="Only these.")] = None,
+    status: Annotated[
+        SessionState | None,
+        typer.Option("--status", "-s", metavar="STATUS", help=words_help(SessionState)),
+    ] = None,
     limit: Annotated[int, limit_option("At most so many, newest first.")] = 20,
 ) -> None:
     """List sessions, newest first."""
@@ -93,7 +96,10 @@ def pause(
     ] = False,
     every: AllOption = False,
 ) -> None:
-    """Pause a running session: nothing new starts."""
+    """Pause a running session: nothing new starts.
+
+    Running tasks finish, unless --now stops them to run again later.
+    """
 
     def act(client: Client, session: Session) -> Session:
         return client.pause_session(session.session_id, now=now, release_locks=release_locks)
@@ -105,10 +111,15 @@ def pause(
 def resume(
     run: Invocation,
     session_id: OptionalId = "",
-    worker: Annotated[str, typer.Option("--worker", "-w", metavar="ID", help="Worker to give it.")] = "",
+    worker: Annotated[
+        str, typer.Option("--worker", "-w", metavar="ID", help="Worker to give it, by id or prefix.")
+    ] = "",
     every: AllOption = False,
 ) -> None:
-    """Resume a paused session; with --worker also start one that was only created."""
+    """Resume a paused session, or start one that was only created.
+
+    Locks that it gave up with `pause --release-locks` are taken again first.
+    """
 
     def act(client: Client, session: Session) -> Session:
         return client.resume_session(session.session_id, worker_id=worker)
@@ -124,7 +135,10 @@ def cancel(
     task: Annotated[str, typer.Option("--task", metavar="ID", help="Cancel this task only.")] = "",
     every: AllOption = False,
 ) -> None:
-    """Cancel a session, or one of its tasks."""
+    """Cancel a session, or one of its tasks.
+
+    What is queued is cancelled at once, what runs is stopped. It asks first, unless --force is given.
+    """
     if task:
         if every or not session_id:
             raise typer.BadParameter("name the session of the task", param_hint="SESSION")
@@ -139,7 +153,10 @@ def cancel(
 
 @command(app, "close")
 def close(run: Invocation, session_id: SessionArgument) -> None:
-    """Say that no more tasks will come; the session ends with its last one."""
+    """Say that no more tasks will come to a session.
+
+    It ends with the last of its tasks, or at once when all are over.
+    """
     from buildrunner_parallel.records import record_to_json
 
     with run.existing() as client:

@@ -45,7 +45,10 @@ def show(
         bool, typer.Option("--patch", help="Write what it changed as a git patch, and nothing else.")
     ] = False,
 ) -> None:
-    """Show one task: what it is, its attempts with times, exit codes and resources, its result."""
+    """Show one task: its conditions, attempts, resources and result.
+
+    Each attempt comes with times, exit code or signal, CPU, memory, output, worker and pid.
+    """
     from buildrunner_parallel.records import record_to_json
 
     if result and run.settings.as_json:

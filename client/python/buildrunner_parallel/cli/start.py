@@ -9,10 +9,10 @@ import typer
 from . import submit_options as told
 from .command import command
 from .following import await_session, watch_session
+from .help_page import ShownCommand
 from .invocation import Invocation
 from .phrases import number_of
 from .places import load_local_plan, submitter
-from .plain_values import PlainCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,13 @@ TemplateWords = Annotated[
 ]
 TasksOption = Annotated[
     int | None,
-    typer.Option("--tasks", "-t", min=0, help="How many tasks will be submitted from outside; 0: not known."),
+    typer.Option(
+        "--tasks",
+        "-t",
+        min=0,
+        metavar="N",
+        help="How many tasks will be submitted from outside; 0: not known.",
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -47,6 +53,7 @@ WorkersOption = Annotated[
         "--workers",
         "-w",
         min=0,
+        metavar="N",
         help="Worker processes for it alone.",
         show_default=f"{DEFAULT_WORKERS}, or the plan's",
     ),
@@ -64,11 +71,12 @@ OnFailureOption = Annotated[
     typer.Option("--on-failure", metavar="POLICY", help="continue, finish-running[:N] or stop-now[:N]."),
 ]
 MaxParallelOption = Annotated[
-    int | None, typer.Option("--max-parallel", min=1, help="At most so many of its tasks at once.")
+    int | None,
+    typer.Option("--max-parallel", min=1, metavar="N", help="At most so many of its tasks at once."),
 ]
 
 
-class TemplateCommand(PlainCommand):
+class TemplateCommand(ShownCommand):
     """A command whose words after `--` are never taken for its NAME, even where that is left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -105,7 +113,11 @@ def start(
     on_failure: OnFailureOption = "",
     max_parallel: MaxParallelOption = None,
 ) -> None:
-    """Start a session: its workers, and its tasks if there are any."""
+    """Start a session: its workers, and its tasks if there are any.
+
+    Tasks come from a plan, from lines, or with `submit`. Without --wait and --watch it returns once the
+    session runs.
+    """
     from .lines import asked_lines
 
     lines = asked_lines(commands, arguments, words, null)

@@ -39,7 +39,7 @@ def story(
     task_id: Annotated[str, typer.Argument(metavar="TASK", help="One task of the session.")] = "",
     limit: Annotated[int, limit_option("At most so many events, oldest first.")] = 1000,
 ) -> None:
-    """Tell what happened to a session, to one of its tasks, or to a worker, in order."""
+    """Tell what happened to a session, a task or a worker, in order."""
     from buildrunner_parallel.records import record_to_json
 
     with run.existing() as client:

@@ -43,7 +43,10 @@ def submit(
     arguments: told.ArgsFile = "",
     null: told.Null = False,
 ) -> None:
-    """Add a task, or many, to a session."""
+    """Add a task, or many, to a session.
+
+    One is a command or a handler; many come from a plan or from lines.
+    """
     lines = _asked_lines(commands, arguments, words, null)
     _require_one(words if lines is None else ["lines"], handler, plan, payload)
     if plan:

@@ -22,7 +22,10 @@ _MANY = "May be repeated."
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="-- CMD ARGS...", help="Program and arguments.")]
 Id = Annotated[
-    str, typer.Option("--id", help="Task id; made up if left out. Of many lines: ID-1, ID-2 and so on.")
+    str,
+    typer.Option(
+        "--id", metavar="ID", help="Task id; made up if left out. Of many lines: ID-1, ID-2 and so on."
+    ),
 ]
 Needs = Annotated[
     list[str] | None, typer.Option("--needs", metavar="ID", help=f"Must succeed first. {_MANY}")
@@ -54,12 +57,14 @@ Env = Annotated[list[str] | None, typer.Option("--env", metavar="K=V", help=f"Se
 Cwd = Annotated[str, typer.Option("--cwd", metavar="DIR", help="Where it runs; here if left out.")]
 Timeout = Annotated[float | None, duration_option("--timeout", "Stop it after this long.")]
 Grace = Annotated[float | None, duration_option("--grace", "Between SIGTERM and SIGKILL.")]
-Retries = Annotated[int, typer.Option("--retries", min=0, max=1000, help="Try again so often.")]
-Priority = Annotated[int, typer.Option("--priority", min=-1000, max=1000, help="Higher goes first.")]
+Retries = Annotated[int, typer.Option("--retries", min=0, max=1000, metavar="N", help="Try again so often.")]
+Priority = Annotated[
+    int, typer.Option("--priority", min=-1000, max=1000, metavar="N", help="Higher goes first.")
+]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="L", help=f"The worker must have it. {_MANY}")
 ]
-Slots = Annotated[int, typer.Option("--slots", min=1, help="Slots that it takes.")]
+Slots = Annotated[int, typer.Option("--slots", min=1, metavar="N", help="Slots that it takes.")]
 PassEnv = Annotated[
     list[str] | None, typer.Option("--pass-env", metavar="GLOB", help=f"Pass variables of yours on. {_MANY}")
 ]

@@ -8,7 +8,7 @@ import typer
 
 from .command import command
 from .invocation import Invocation
-from .options import OptionalSession, TaskState, limit_option
+from .options import OptionalSession, TaskState, limit_option, words_help
 from .phrases import remark, span, task_state, utc_now
 from .render import Cell
 
@@ -22,7 +22,9 @@ app = typer.Typer()
 def tasks(
     run: Invocation,
     session_id: OptionalSession = "last",
-    state: Annotated[TaskState | None, typer.Option("--state", "-s", help="Only these.")] = None,
+    state: Annotated[
+        TaskState | None, typer.Option("--state", "-s", metavar="STATE", help=words_help(TaskState))
+    ] = None,
     limit: Annotated[int, limit_option("At most so many.")] = 100,
 ) -> None:
     """List the tasks of a session."""

@@ -44,9 +44,9 @@ def unlock(
     ] = "",
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with --force.")] = "",
 ) -> None:
-    """Give back what a session holds itself; with --force take a lock away from its holder.
+    """Give paths back, or with --force take a lock away.
 
-    What its tasks hold they give back at their end. A task whose lock is taken away is stopped first, and
+    Tasks give back what they hold at their end. A task whose lock is taken away is stopped first, and
     fails.
     """
     _check_usage(session_id, paths, grant_id, fence, force, reason)

@@ -14,6 +14,10 @@ from buildrunner_parallel.text import one_line
 from . import exit_codes
 from .plain_values import TakesPlainValues
 from .render import complain
+from .sections import in_sections
+
+# Beside the names of commands and what they do.
+_MARGIN = 4
 
 # How the library that checks values begins its sentences.
 _PREFIX = "Value error, "
@@ -46,6 +50,29 @@ class OneLineGroup(TakesPlainValues, TyperGroup):
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else exit_codes.DONE)
         return code
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands in sections, each with the first line of its help."""
+        names = [name for name in self.list_commands(ctx) if self._is_shown(ctx, name)]
+        width = max(map(len, names), default=0)
+        for section, members in in_sections(names):
+            with formatter.section(section):
+                for name in members:
+                    told = self._told(ctx, name, formatter.width - width - _MARGIN)
+                    formatter.write(f"{'':{formatter.current_indent}}{name:<{width}}  {told}\n")
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """The exit codes, one a line."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exit_codes.MEANINGS.items()])
+
+    def _is_shown(self, ctx: Any, name: str) -> bool:
+        found = self.get_command(ctx, name)
+        return found is not None and not found.hidden
+
+    def _told(self, ctx: Any, name: str, room: int) -> str:
+        found = self.get_command(ctx, name)
+        return found.get_short_help_str(room) if found is not None else ""
 
 
 def _show(error: Any) -> int:

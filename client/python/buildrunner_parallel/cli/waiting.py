@@ -23,7 +23,10 @@ def wait(
     ] = "",
     timeout: TimeoutOption = None,
 ) -> None:
-    """Wait for a session or a task to end: exit code 0, 6 (failed), 7 (cancelled) or 124."""
+    """Wait for a session or a task to end, and tell what failed.
+
+    On a terminal a bar shows how far it is. The exit code says how it ended.
+    """
     with run.existing() as client:
         session = client.get_session(session_id)
         if task_id:

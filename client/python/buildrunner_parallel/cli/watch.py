@@ -11,7 +11,7 @@ from buildrunner_parallel.text import one_line
 
 from .command import command
 from .invocation import Invocation
-from .options import EntityWord
+from .options import EntityWord, words_help
 from .phrases import STYLES, utc_now
 from .render import complain
 
@@ -36,7 +36,8 @@ def watch(
         int | None, typer.Option("--since", metavar="REV", min=0, help="Go on behind this revision.")
     ] = None,
     kinds: Annotated[
-        list[EntityWord] | None, typer.Option("--kind", "-k", help="Only these. May be repeated.")
+        list[EntityWord] | None,
+        typer.Option("--kind", "-k", metavar="KIND", help=f"{words_help(EntityWord)} May be repeated."),
     ] = None,
 ) -> None:
     """Follow what happens, one line an event, until Ctrl+C."""

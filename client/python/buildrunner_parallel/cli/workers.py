@@ -9,7 +9,7 @@ import typer
 
 from .command import command
 from .invocation import Invocation
-from .options import WorkerState, limit_option
+from .options import WorkerState, limit_option, words_help
 from .phrases import age, status_cell, utc_now
 from .processes import become_module
 
@@ -27,7 +27,9 @@ app = typer.Typer()
 @command(app, "workers")
 def workers(
     run: Invocation,
-    status: Annotated[WorkerState | None, typer.Option("--status", "-s", help="Only these.")] = None,
+    status: Annotated[
+        WorkerState | None, typer.Option("--status", "-s", metavar="STATUS", help=words_help(WorkerState))
+    ] = None,
     limit: Annotated[int, limit_option("At most so many.")] = 50,
 ) -> None:
     """List workers, and how busy they are in all."""
@@ -97,7 +99,7 @@ def statistics(summary: Summary) -> dict[str, object]:
 @command(app, "worker")
 def worker(
     run: Invocation,
-    slots: Annotated[int, typer.Option("--slots", min=1, help="Tasks at once.")] = 1,
+    slots: Annotated[int, typer.Option("--slots", min=1, metavar="N", help="Tasks at once.")] = 1,
     labels: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="L", help="What tasks may ask for. May be repeated."),
@@ -110,7 +112,11 @@ def worker(
         str, typer.Option("--session", metavar="ID", help="Serve this session alone.")
     ] = "",
 ) -> None:
-    """Run one worker in the foreground, here or on any machine that reaches the coordinator."""
+    """Run one worker in the foreground, on any machine.
+
+    After SIGTERM or Ctrl+C it takes no new task, finishes what it runs, and leaves; a second signal stops
+    that.
+    """
     with run.client() as client:
         address, token_file = client.address, _token_file(run, client)
         state_directory = _state_directory(run, client)
