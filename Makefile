@@ -13,7 +13,7 @@ BUF := tools/node/node_modules/.bin/buf
 BUF_READY := tools/node/node_modules/.ready
 TEST_JOBS ?= 2
 TEST_ARGS ?=
-PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states freeze_protocol generate_stubs simulate))
+PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states freeze_protocol generate_reference generate_stubs simulate))
 
 ##@ Use
 .PHONY: run
@@ -40,7 +40,7 @@ simulate: $(READY) ## run the simulator over many seeds (SIMULATE_ARGS=...)
 
 ##@ Check
 .PHONY: check
-check: lint types floors sizes requirements-check stubs-check states-check proto-lint proto-breaking ## everything CI checks besides the tests
+check: lint types floors sizes requirements-check stubs-check states-check reference-check proto-lint proto-breaking ## everything CI checks besides the tests
 	@echo "check: all good"
 
 .PHONY: lint
@@ -73,6 +73,10 @@ stubs-check: $(READY) ## the committed stubs follow from the protos
 .PHONY: states-check
 states-check: $(READY) ## docs/states.md follows from the state tables
 	@$(BIN)/python tools/draw_states --check
+
+.PHONY: reference-check
+reference-check: $(READY) ## docs/reference.md follows from the program
+	@$(BIN)/python tools/generate_reference --check
 
 .PHONY: proto-lint
 proto-lint: $(BUF_READY) ## buf: rules and formatting of the protos (needs npm)
@@ -114,6 +118,10 @@ stubs: $(READY) ## generate the Python stubs from the protos
 .PHONY: states
 states: $(READY) ## draw docs/states.md from the state tables
 	@$(BIN)/python tools/draw_states
+
+.PHONY: reference
+reference: $(READY) ## write docs/reference.md from the program
+	@$(BIN)/python tools/generate_reference
 
 .PHONY: lock
 lock: ## pin the dependencies again (LOCK_ARGS=--upgrade)

@@ -5,10 +5,13 @@ Every text that people may choose goes through `word`, so that the same scene ca
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from buildrunner_parallel.guard.install import HookState
 from buildrunner_parallel.records import (
     Attempt,
     EndedAttempt,
@@ -80,7 +83,11 @@ class Scene:
         client.sessions = self._sessions()
         client.tasks = self._tasks()
         client.workers = self._workers()
-        client.full_tasks = {"unit": self._failed_task(), "docs": self._running_task()}
+        client.full_tasks = {
+            "unit": self._failed_task(),
+            "docs": self._running_task(),
+            "pack": self._blocked_task(),
+        }
         client.patches = {"unit": Patch(2, f"--- a\n+++ b\n+{word('x')}\n".encode(), 7)}
         client.outputs = self._outputs()
         client.explanations = self._explanations()
@@ -205,6 +212,9 @@ class Scene:
         spec = TaskSpec(task_id=self._word("docs"), shell_line=self._word("make docs"))
         return Task(self._tasks()[2], spec, (attempt,))
 
+    def _blocked_task(self):
+        return Task(self._tasks()[3], TaskSpec(task_id=self._word("pack"), handler=self._word("compile")))
+
     def _outputs(self):
         line = self._word("3 failed")
         return [
@@ -218,7 +228,7 @@ class Scene:
     def _explanations(self):
         word = self._word
         needs = Wait(WaitKind.NEEDS, word("needs unit"), (word("unit"),))
-        nobody = Wait(WaitKind.NO_WORKER, word("no connected worker has label gpu"), ())
+        nobody = Wait(WaitKind.NO_WORKER, word("no connected worker runs commands and has label gpu"), ())
         held = self._tasks()[3].wait
         return [
             TaskExplanation(word("pack"), TaskStatus.BLOCKED, (held, needs)),
@@ -325,3 +335,20 @@ def lay_out(folder) -> None:
     (folder / "src").mkdir()
     (folder / "src" / "app.py").write_text("")
     (folder / "tests").mkdir()
+
+
+def set_scene(client, folder, monkeypatch, word: Word = str) -> None:
+    """Fills the client and the folder; no command becomes a process or touches a repository."""
+    lay_out(folder)
+    Scene(client, word)
+    for module in ("coordinator", "workers"):
+        monkeypatch.setattr(f"buildrunner_parallel.cli.{module}.become_module", lambda *_: None)
+    monkeypatch.setattr("buildrunner_parallel.cli.coordinator.stop_coordinator", lambda *_: True)
+    monkeypatch.setattr("buildrunner_parallel.cli.pool_waiting._POLL_S", 0)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    hooks = (
+        HookState("pre-commit", Path(word("/repo/.git/hooks/pre-commit")), "installed", strict=True),
+        HookState("pre-push", Path(word("/repo/.git/hooks/pre-push")), "changed", chained=True),
+    )
+    for name, answer in {"install": hooks, "look": hooks, "remove": True, "others_without": ()}.items():
+        monkeypatch.setattr(f"buildrunner_parallel.guard.install.{name}", lambda answer=answer, **_: answer)

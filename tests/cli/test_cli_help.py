@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 
 import pytest
 
 from buildrunner_parallel.cli import app as program
-from buildrunner_parallel.cli import coordinator, examples, exit_codes, help_page, sections, workers
-from tests.cli.scene import Scene, lay_out
+from buildrunner_parallel.cli import examples, exit_codes, help_page, sections
+from tests.cli.scene import set_scene
 
 NAMES = [str(info.name) for info in program.parallel_app.registered_commands]
 GUARD = [name for name in examples.EXAMPLES if name.startswith("guard ")]
@@ -33,13 +32,7 @@ ALL = [pair for name in [*NAMES, *GUARD] for pair in example_lines(name)]
 
 @pytest.fixture
 def scene(fake, tmp_path, monkeypatch):
-    lay_out(tmp_path)
-    Scene(fake)
-    for module in (coordinator, workers):
-        monkeypatch.setattr(module, "become_module", lambda *_: None)
-    monkeypatch.setattr(coordinator, "stop_coordinator", lambda *_: True)
-    monkeypatch.setattr("buildrunner_parallel.cli.pool_waiting._POLL_S", 0)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    set_scene(fake, tmp_path, monkeypatch)
     return fake
 
 
@@ -52,12 +45,7 @@ def typed(line):
 
 
 @pytest.mark.parametrize(("name", "line"), ALL)
-def test_every_example_of_every_help_works(scene, br, monkeypatch, name, line):
-    if name.startswith("guard"):
-        monkeypatch.setattr("buildrunner_parallel.guard.install.install", lambda **_: ())
-        monkeypatch.setattr("buildrunner_parallel.guard.install.remove", lambda: True)
-        monkeypatch.setattr("buildrunner_parallel.guard.install.look", lambda: ())
-        monkeypatch.setattr("buildrunner_parallel.guard.install.others_without", lambda: ())
+def test_every_example_of_every_help_works(scene, br, name, line):
     words, given = typed(line)
     if "--wait" in words and name == "scale":
         scene.workers = []
@@ -146,10 +134,16 @@ def test_codes_of_single_commands_stand_in_their_help(br, name):
         ("At most so many.  [default: 20; x>=1]", "At most so many. (default 20; at least 1)"),
         ("Goes first.  [default: 0; -1000<=x<=1000]", "Goes first. (default 0; -1000 to 1000)"),
         ("Worker processes.  [default: (3, or the plan's)]", "Worker processes. (default 3, or the plan's)"),
-        ("A task.  [required]", "A task."),
+        ("The plan.  [required]", "The plan. (required)"),
         ("finish-running[:N] or stop-now[:N].", "finish-running[:N] or stop-now[:N]."),
         ("Plain.", "Plain."),
     ],
 )
 def test_marks_become_words(text, shown):
     assert help_page.mended(text) == shown
+
+
+def test_what_must_be_given_is_told_once(br):
+    assert "(required)" in br("preview", "--help").stdout
+    text = br("show", "--help").stdout
+    assert "Usage: br parallel show [OPTIONS] SESSION TASK" in text and "required" not in text

@@ -274,8 +274,17 @@ def test_verbose_status_has_what_is_waited_for_by_hand(held, br, br_json):
     lines = br("status", "a3f2", "-v").stdout.splitlines()
     assert "src/\texclusive\tthe session\t1795899034172844\t5m ago" in lines
     assert "lib/core/engine.py\texclusive\ta lease of it\t1795899034172850\t12s ago" in lines
-    assert lines[-1].startswith("by hand\thas waited 450ms for src/a.py (shared), ./, 2nd in the queue: src/")
+    (by_hand,) = (line for line in lines if line.startswith("by hand\t"))
+    assert by_hand.startswith("by hand\thas waited 450ms for src/a.py (shared), ./, 2nd in the queue: src/")
     assert [one["position"] for one in br_json("status", "a3f2", "-v")["lock_waiters"]] == [2]
+
+
+def test_verbose_status_did_not_tell_who_else_waits_for_the_locks_of_a_session(held, br, br_json):
+    lines = br("status", "a3f2", "-v").stdout.splitlines()
+    assert lines[-2:] == ["WAITS BEHIND IT\tFOR\tPLACE\tSINCE", "ffffffff/ruff (Lint)\tsrc/app.py\t1\t9.0s"]
+    (other,) = br_json("status", "a3f2", "-v")["blocked_waiters"]
+    assert (other["waiter"]["session_id"], other["position"]) == ("ffffffff", 1)
+    assert "WAITS BEHIND IT" not in br("status", "b7c8", "-v").stdout
 
 
 def test_the_end_of_a_watched_session_tells_how_long_it_waited(waited, br, events, monkeypatch):

@@ -180,7 +180,7 @@ def test_the_schema_is_the_whole_output(fake, br):
 
 
 def test_there_is_no_other_schema(fake, br):
-    assert br("schema", "workers").exit_code == 2
+    assert br("schema", "serve").exit_code == 2
     assert br("schema").exit_code == 2
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 # Properties that a reader of the document would otherwise compute by hand.
-_DERIVED = {"Session": ("total_tasks", "progress_percent"), "TaskCounts": ("total", "done")}
+DERIVED = {"Session": ("total_tasks", "progress_percent"), "TaskCounts": ("total", "done")}
 
 
 def record_to_json(record: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def record_to_json(record: Any) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field in dataclasses.fields(record):
         document[field.name] = value_to_json(getattr(record, field.name))
-    for name in _DERIVED.get(type(record).__name__, ()):
+    for name in DERIVED.get(type(record).__name__, ()):
         document[name] = getattr(record, name)
     if isinstance(document.get("summary"), dict) and "task_id" in document["summary"]:
         document = {**document.pop("summary"), **document}

@@ -30,7 +30,7 @@ PARALLEL = {
     "lock": ("lock", "Take paths for a session: all of them or none."),
     "unlock": ("unlock", "Give paths back, or with --force take a lock away."),
     "locks": ("locks", "Show which paths are held by whom, and who waits for which."),
-    "schema": ("schema", "Print the JSON Schema of a plan file, for editors."),
+    "schema": ("schema", "Print the JSON Schema of a plan, or of what a command writes."),
     "cleanup": ("cleanup", "Delete old sessions that are over, with their tasks and output."),
     "workers": ("workers", "List workers, and how busy they are in all."),
     "worker": ("workers", "Run one worker in the foreground, on any machine."),

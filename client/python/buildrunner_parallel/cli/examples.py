@@ -190,6 +190,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "schema": _examples(
         ("Of a plan, for an editor", "br parallel schema plan > plan.schema.json"),
-        ("The same in one line", "br parallel schema plan --json"),
+        ("Of what a command writes with --json", "br parallel schema status"),
     ),
 }  # fmt: skip

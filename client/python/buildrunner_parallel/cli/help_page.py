@@ -21,6 +21,8 @@ _MARKS = re.compile(r"\s*\[([^\[\]]*)\]$")
 _BETWEEN = re.compile(r"(-?\d+)<=x<=(-?\d+)")
 _LEAST = re.compile(r"x>=(-?\d+)")
 
+_KNOWN = {"argument": "required"}
+
 Row = tuple[str, str]
 
 
@@ -28,14 +30,14 @@ class ShownCommand(PlainCommand):
     """A command with help of this kind."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        pieces = ["[OPTIONS]"] if self._rows(ctx, "option") else []
+        pieces = ["[OPTIONS]"] if self.rows(ctx, "option") else []
         return pieces + [_usage(one) for one in self.get_params(ctx) if one.param_type_name == "argument"]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        options = self._rows(ctx, "option")
+        options = self.rows(ctx, "option")
         own = [row for name, row in options if name not in SHARED_NAMES]
         shared = [row for name, row in options if name in SHARED_NAMES]
-        arguments = [row for _, row in self._rows(ctx, "argument")]
+        arguments = [row for _, row in self.rows(ctx, "argument")]
         for title, rows in (("Arguments", arguments), ("Options", own), (SHARED_TITLE, shared)):
             if rows:
                 with formatter.section(title):
@@ -51,12 +53,13 @@ class ShownCommand(PlainCommand):
                 for line in example_lines(examples, program):
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
-    def _rows(self, ctx: Any, kind: str) -> list[tuple[str, Row]]:
+    def rows(self, ctx: Any, kind: str) -> list[tuple[str, Row]]:
+        """Parameters of a kind (`argument`, `option`) by name: how each is written, and what it means."""
         rows = []
         for one in self.get_params(ctx):
             record = one.get_help_record(ctx) if one.param_type_name == kind else None
             if record is not None:
-                rows.append((one.name, (_named(one, record[0]), mended(record[1]))))
+                rows.append((one.name, (_named(one, record[0]), mended(record[1], kind))))
         return rows
 
 
@@ -83,18 +86,21 @@ def _named(one: Any, record: str) -> str:
     return _TYPE.sub("", record) if one.param_type_name == "argument" or one.metavar else record
 
 
-def mended(text: str) -> str:
-    """A help text whose last marks are words: `[default: 20; x>=1]` becomes `(default 20; at least 1)`."""
+def mended(text: str, kind: str = "option") -> str:
+    """A help text whose last marks are words: `[default: 20; x>=1]` becomes `(default 20; at least 1)`.
+
+    That an argument is required is told by the usage line.
+    """
     found = _MARKS.search(text)
     if found is None or not text.endswith("]"):
         return text
-    marks = [_mark(mark) for mark in found.group(1).split("; ")]
+    marks = [_mark(mark) for mark in found.group(1).split("; ") if mark != _KNOWN.get(kind)]
     said = "; ".join(filter(None, marks))
     return text[: found.start()] + (f" ({said})" if said else "")
 
 
 def _mark(mark: str) -> str:
-    if mark in ("required", "x>=0"):
+    if mark == "x>=0":
         return ""
     if mark.startswith("default: "):
         return f"default {mark.removeprefix('default: ').strip('()')}"

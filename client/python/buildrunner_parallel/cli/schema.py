@@ -1,10 +1,9 @@
-"""The command that prints the form of what people write: schema."""
+"""The command that prints the form of what people write and of what the program writes: schema."""
 
 from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,20 +13,29 @@ from .invocation import Invocation
 
 app = typer.Typer()
 
-
-class SchemaOf(StrEnum):
-    """What there is a schema of."""
-
-    PLAN = "plan"
+# Those of document_schemas.py, which is not loaded for a help page.
+NAMES = (
+    "plan", "start", "preview", "list", "status", "pause", "resume", "cancel", "close", "wait", "retry",
+    "cleanup", "submit", "tasks", "show", "logs", "explain", "story", "joblog", "summary", "watch", "lock",
+    "unlock", "locks", "guard", "workers", "scale", "drain", "info", "stop", "backup",
+)  # fmt: skip
 
 
 @command(app, "schema")
 def schema(
-    run: Invocation, of: Annotated[SchemaOf, typer.Argument(metavar="plan", help="Of a plan file.")]
+    run: Invocation,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"`plan`, or a command: {', '.join(NAMES[1:])}.")
+    ],
 ) -> None:
-    """Print the JSON Schema of a plan file, for editors."""
-    from buildrunner_parallel.plan.json_schema import plan_schema
+    """Print the JSON Schema of a plan, or of what a command writes.
+
+    Of a command it is that of the document that --json gives, and of a stream that of one line.
+    """
+    if name not in NAMES:
+        raise typer.BadParameter(f"there is no schema of {name!r}: say plan, or a command", param_hint="NAME")
+    from .document_schemas import named_schema
 
     # The schema is the document, with --json too: wrapped into another it would be of no use to an editor.
     indent = None if run.settings.as_json else 2
-    sys.stdout.write(json.dumps({SchemaOf.PLAN: plan_schema}[of](), indent=indent) + "\n")
+    sys.stdout.write(json.dumps(named_schema(name), indent=indent) + "\n")

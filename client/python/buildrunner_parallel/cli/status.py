@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from buildrunner_parallel.durations import format_duration
 
 from .invocation import Invocation
-from .lock_phrases import is_by_hand, lock_path, waiter_phrase
+from .lock_phrases import is_by_hand, lock_path, milliseconds, request_path, short_holder, waiter_phrase
 from .phrases import age, clock, counts, progress, session_status, span, status_cell, utc_now, wait_phrase
 from .render import Cell
 from .worktrees import has_branch, session_branch
@@ -123,6 +123,11 @@ def _show_surroundings(run: Invocation, client: Client, session: Session) -> Non
     if waits:
         run.out.line()
         run.out.table(("task", "~waits for"), waits)
+    if others := _waiting_behind(client, session, listing):
+        run.out.line()
+        run.out.table(
+            ("~waits behind it", "~for", "?2>place", "?1>since"), [_behind_row(one) for one in others]
+        )
     if session.modified_files:
         run.out.line()
         run.out.table(("~modified file",), [(path,) for path in session.modified_files])
@@ -136,6 +141,23 @@ def _worker_row(worker: Worker) -> tuple[Cell, ...]:
 def _lock_row(lock: PathLock, now: datetime) -> tuple[Cell, ...]:
     holder = lock.holder.task_id or ("the session" if lock.lease_ends_at is None else "a lease of it")
     return (lock_path(lock), lock.mode.value, holder, str(lock.fence), age(lock.acquired_at, now))
+
+
+def _waiting_behind(client: Client, session: Session, listing: LockListing) -> list[LockWaiter]:
+    """Waiters of other sessions that wait for what this one holds, or asked for before them."""
+    if not listing.locks and not listing.waiters:
+        return []
+    own = session.session_id
+    return [
+        one
+        for one in client.list_locks().waiters
+        if one.waiter.session_id != own and any(clash.holder.session_id == own for clash in one.conflicts)
+    ]
+
+
+def _behind_row(one: LockWaiter) -> tuple[Cell, ...]:
+    paths = ", ".join(map(request_path, one.paths))
+    return (short_holder(one.waiter), paths, str(one.position), milliseconds(one.waited_ms))
 
 
 def _by_hand(waiter: LockWaiter) -> str:
@@ -181,4 +203,5 @@ def _verbose_document(client: Client, session: Session) -> dict[str, object]:
         "locks": [record_to_json(lock) for lock in listing.locks],
         "lock_waiters": [record_to_json(waiter) for waiter in listing.waiters],
         "waiting_tasks": [record_to_json(task) for task in waiting],
+        "blocked_waiters": [record_to_json(one) for one in _waiting_behind(client, session, listing)],
     }

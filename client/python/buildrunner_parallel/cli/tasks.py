@@ -32,7 +32,11 @@ def tasks(
 
     with run.reader() as client:
         if client is None and session_id == "last":
-            return run.out.document(tasks=[]) if run.settings.as_json else run.out.line("No sessions")
+            return (
+                run.out.document(session_id=None, tasks=[])
+                if run.settings.as_json
+                else run.out.line("No sessions")
+            )
         if client is None:
             run.existing()
             return None
