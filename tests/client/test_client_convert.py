@@ -224,6 +224,6 @@ def test_records_compare_by_value_cannot_be_changed_and_show_their_fields():
     assert one != ("a3f2e1d9", "t", 1)
     assert records.LockHolder() != records.TaskRef("", "")
     assert dataclasses.replace(one, attempt=2).attempt == 2
-    assert repr(one) == "TaskRef(session_id='a3f2e1d9', task_id='t', attempt=1)"
+    assert repr(one) == "TaskRef(session_id='a3f2e1d9', task_id='t', attempt=1, attempt_id='', fence=0)"
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.attempt = 3  # type: ignore[misc]

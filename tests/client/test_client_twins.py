@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from buildrunner_parallel.aio_watch import AsyncWatcher
 from buildrunner_parallel.client import Client
 from buildrunner_parallel.discovery import Target
 from buildrunner_parallel.futures import AsyncTaskFuture, TaskFuture
-from buildrunner_parallel.records import Grant
+from buildrunner_parallel.records import Grant, Session
 from buildrunner_parallel.specs import FailurePolicy, TaskSpec
 from buildrunner_parallel.v1 import (
     coordinator_service_pb2,
@@ -24,6 +25,7 @@ from buildrunner_parallel.v1 import (
     log_service_pb2,
     session_service_pb2,
     task_service_pb2,
+    types_pb2,
     worker_service_pb2,
 )
 from buildrunner_parallel.watch import Watcher
@@ -98,6 +100,7 @@ def calls() -> dict[str, Any]:
 
 # ------------------------------------------------------------------------ on the wire
 
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 TASKS = [TaskSpec(task_id="a", argv=["make", "all"], retries=2), TaskSpec(task_id="b", handler="resize")]
 
 CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
@@ -143,6 +146,15 @@ CALLS: list[tuple[str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("set_pool", "SetPool", (3,), {"slots": 2, "labels": ["gpu"], "handler_modules": ["m"]}),
     ("list_pools", "ListPools", (), {}),
     ("report_worker_death", "ReportWorkerDeath", ("ffff",), {"host": "h", "pid": 7, "processes_gone": True}),
+    ("import_sessions", "ImportSessions", ([Session("a3f2e1d9", "old", metadata={"k": 1})],), {}),
+    ("register_external_worker", "Register", ("pool",), {"metadata": {"k": 1}, "lease_s": 30}),
+    ("heartbeat_worker", "Heartbeat", ("ffff",), {}),
+    ("report_attempt", "ReportTasks", ("ffff", "ab12", 7), {"succeeded": False, "error": "no"}),
+    ("unregister_worker", "Unregister", ("ffff",), {"reason": "done"}),
+    ("update_worker", "UpdateWorker", ("ffff",), {"status": "busy", "lease_s": 2, "last_heartbeat_at": NOON}),
+    ("list_pool_tasks", "ListTasks", ("pool",), {"statuses": ["queued"], "limit": 2}),
+    ("count_pool_tasks", "ListTasks", ("pool",), {"statuses": ["queued"]}),
+    ("submit_task", "SubmitTasks", ("a3f2", TASKS[0]), {}),
     ("iter_history", "ListHistory", ("a3f2", "a"), {"limit": 5}),
     ("read_output", "ReadOutput", ("a3f2", "a"), {"channel": "stderr", "offset": 9, "attempt": 2}),
 ]
@@ -161,6 +173,11 @@ def empty_answer(method: str) -> Any:
     (answer,) = [
         getattr(module, f"{method}Response") for module in MODULES if hasattr(module, f"{method}Response")
     ]
+    if method == "ReportTasks":
+        stale = worker_service_pb2.Acknowledgement(disposition=worker_service_pb2.DISPOSITION_STALE)
+        return answer(acknowledgements=[stale])
+    if method == "SubmitTasks":
+        return answer(tasks=[types_pb2.TaskSummary(task_id="a")])
     return (lambda _request, _context: iter([answer()])) if method == "ReadOutput" else answer()
 
 

@@ -170,6 +170,7 @@ def test_what_the_third_schema_wrote_is_kept_to_the_last_column(third_database: 
         "meta": {"next_ticket": 1, "folds_case": 0},
         "tasks": {"ticket": 0, "waits_since_us": 0},
         "attempts": {"patch_bytes": 0, "patch_dropped_bytes": 0, "branch": "", "commit_id": "", "merged": 0},
+        "workers": {"lease_ms": 0},
     }
     for name, before in old.items():
         expected = [{**row, **added.get(name, {})} for row in before]

@@ -17,6 +17,7 @@ from typing import Any
 from . import (
     calls_coordinator,
     calls_events,
+    calls_external,
     calls_locks,
     calls_sessions,
     calls_submission,
@@ -60,6 +61,7 @@ class AsyncClient(AsyncRunningCalls, AsyncWaitCalls, AsyncOutputCalls):
     update_progress = awaiting(calls_sessions.update_progress)
     mark_files_modified = awaiting(calls_sessions.mark_files_modified)
     delete_sessions = awaiting(calls_sessions.delete_sessions)
+    import_sessions = awaiting(calls_sessions.import_sessions)
 
     # tasks
     submit_tasks = awaiting(calls_submission.submit_tasks)
@@ -90,6 +92,16 @@ class AsyncClient(AsyncRunningCalls, AsyncWaitCalls, AsyncOutputCalls):
     set_pool = awaiting(calls_workers.set_pool)
     list_pools = awaiting(calls_workers.list_pools)
     report_worker_death = awaiting(calls_workers.report_worker_death)
+
+    # what external workers say
+    register_external_worker = awaiting(calls_external.register_external_worker)
+    heartbeat_worker = awaiting(calls_external.heartbeat_worker)
+    report_attempt = awaiting(calls_external.report_attempt)
+    unregister_worker = awaiting(calls_external.unregister_worker)
+    update_worker = awaiting(calls_external.update_worker)
+    submit_task = awaiting(calls_external.submit_task)
+    list_pool_tasks = awaiting(calls_external.list_pool_tasks)
+    count_pool_tasks = awaiting(calls_external.count_pool_tasks)
 
     # the past
     iter_history = async_paging(calls_events.iter_history)

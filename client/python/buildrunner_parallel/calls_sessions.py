@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from .calls import Call, Page, Pages, Scope, new_request_id, read_list, read_page, read_record
 from .connection import Stubs
-from .convert_specs import failure_policy_to_wire, json_text, milliseconds, number_of
+from .convert_specs import failure_policy_to_wire, json_text, milliseconds, number_of, time_to_wire
 from .errors import InvalidRequestError
 from .records import Session
 from .specs import FailurePolicy
@@ -147,8 +148,13 @@ def update_session(
     wanted_workers: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     on_failure: FailurePolicy | None = None,
+    declared_tasks: int | None = None,
+    ended_at: datetime | None = None,
 ) -> Call[Session]:
-    """Changes settings of a session that is not over; None leaves one as it is."""
+    """Changes settings of a session that is not over; None leaves one as it is.
+
+    `declared_tasks`, `ended_at` (once it is over) and then `metadata` too: for sessions of driver owner.
+    """
     request = wire.UpdateSessionRequest(
         request_id=new_request_id(),
         session_id=session_id,
@@ -156,6 +162,8 @@ def update_session(
         wanted_workers=wanted_workers,
         metadata_json=None if metadata is None else json_text(metadata) or "{}",
         on_failure=failure_policy_to_wire(on_failure),
+        declared_tasks=declared_tasks,
+        ended_at=None if ended_at is None else time_to_wire(ended_at),
     )
     return _session(lambda stubs: stubs.sessions.UpdateSession, request)
 
@@ -193,6 +201,33 @@ def delete_sessions(
         dry_run=dry_run,
     )
     return Call(lambda stubs: stubs.sessions.DeleteSessions, request, read_list(Session, "sessions"))
+
+
+def import_sessions(self: Scope, sessions: Sequence[Session]) -> Call[list[Session]]:
+    """Takes sessions of another program over, at most 1,000, all or none, with their ids, states and times;
+    they have driver owner. Returns those whose id was not here before; the others stay as they are."""
+    request = wire.ImportSessionsRequest(sessions=[_to_wire(one) for one in sessions])
+    return Call(lambda stubs: stubs.sessions.ImportSessions, request, read_list(Session, "sessions"))
+
+
+def _to_wire(one: Session) -> types_pb2.Session:
+    reported = one.reported
+    return types_pb2.Session(
+        session_id=one.session_id,
+        name=one.name,
+        status=number_of(types_pb2.SessionStatus, one.status),
+        declared_tasks=one.declared_tasks,
+        reported=types_pb2.ReportedProgress(
+            completed=reported.completed, failed=reported.failed, in_progress=reported.in_progress
+        ),
+        worker_id=one.worker_id,
+        metadata_json=json_text(one.metadata),
+        created_at=None if one.created_at is None else time_to_wire(one.created_at),
+        started_at=None if one.started_at is None else time_to_wire(one.started_at),
+        ended_at=None if one.ended_at is None else time_to_wire(one.ended_at),
+        modified_files=one.modified_files,
+        reason=one.reason,
+    )
 
 
 def _session(method: Callable[[Stubs], Callable[..., Any]], request: Any) -> Call[Session]:

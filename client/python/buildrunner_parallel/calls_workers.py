@@ -11,12 +11,16 @@ from .v1 import types_pb2
 from .v1 import worker_service_pb2 as wire
 
 
-def list_workers(self: Scope, *, statuses: Sequence[str] = (), limit: int | None = None) -> Pages[Worker]:
-    """In order of registration; all of them, or at most `limit`."""
+def list_workers(
+    self: Scope, *, statuses: Sequence[str] = (), pool: str | None = None, limit: int | None = None
+) -> Pages[Worker]:
+    """In order of registration; all of them, or at most `limit`; with `pool` its external workers only."""
     numbers = [number_of(types_pb2.WorkerStatus, status) for status in statuses]
 
     def fetch(page_size: int, page_token: str) -> Call[Page[Worker]]:
-        request = wire.ListWorkersRequest(statuses=numbers, page_size=page_size, page_token=page_token)
+        request = wire.ListWorkersRequest(
+            statuses=numbers, page_size=page_size, page_token=page_token, pool=pool
+        )
         return Call(lambda stubs: stubs.workers.ListWorkers, request, read_page(Worker, "workers"))
 
     return Pages(fetch, limit)

@@ -15,6 +15,7 @@ from pathlib import Path
 from . import (
     calls_coordinator,
     calls_events,
+    calls_external,
     calls_locks,
     calls_sessions,
     calls_submission,
@@ -56,6 +57,7 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
     update_progress = blocking(calls_sessions.update_progress)
     mark_files_modified = blocking(calls_sessions.mark_files_modified)
     delete_sessions = blocking(calls_sessions.delete_sessions)
+    import_sessions = blocking(calls_sessions.import_sessions)
 
     # tasks
     submit_tasks = blocking(calls_submission.submit_tasks)
@@ -86,6 +88,16 @@ class Client(RunningCalls, WaitCalls, OutputCalls):
     set_pool = blocking(calls_workers.set_pool)
     list_pools = blocking(calls_workers.list_pools)
     report_worker_death = blocking(calls_workers.report_worker_death)
+
+    # what external workers say
+    register_external_worker = blocking(calls_external.register_external_worker)
+    heartbeat_worker = blocking(calls_external.heartbeat_worker)
+    report_attempt = blocking(calls_external.report_attempt)
+    unregister_worker = blocking(calls_external.unregister_worker)
+    update_worker = blocking(calls_external.update_worker)
+    submit_task = blocking(calls_external.submit_task)
+    list_pool_tasks = blocking(calls_external.list_pool_tasks)
+    count_pool_tasks = blocking(calls_external.count_pool_tasks)
 
     # the past
     iter_history = paging(calls_events.iter_history)

@@ -9,9 +9,11 @@ import functools
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from .errors import InvalidRequestError
 from .specs import ExternalWork, FailurePolicy, PathRequest, Payload, TaskSpec
@@ -65,6 +67,12 @@ def json_text(value: Mapping[str, Any] | None) -> str:
         return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"metadata is not JSON: {error}", reason="INVALID") from error
+
+
+def time_to_wire(at: datetime) -> Timestamp:
+    """A naive time is one of this machine's own clock."""
+    microseconds = round(at.timestamp() * 1_000_000)
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 
 def payload_to_wire(payload: Payload | None) -> types_pb2.Payload | None:

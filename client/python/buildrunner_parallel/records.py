@@ -252,6 +252,14 @@ class Task(Record):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PoolTask(Record):
+    """A task for external workers that is not over, with what it carries."""
+
+    summary: TaskSummary
+    spec: TaskSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TaskExplanation(Record):
     """Everything that keeps a task from running, the most telling first."""
 
@@ -295,11 +303,14 @@ class WorkerKinds(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TaskRef(Record):
-    """Names a task, and one of its attempts where `attempt` is not 0."""
+    """Names a task, and one of its attempts where `attempt` is not 0; in `Worker.tasks` with its id and
+    fence."""
 
     session_id: str
     task_id: str
     attempt: int = 0
+    attempt_id: str = ""
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -327,6 +338,8 @@ class Worker(Record):
     revision: int = 0
     connected: bool = False
     slots_taken: int = 0
+    lease_ms: int = 0
+    """Its own; 0: the coordinator's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -438,8 +451,8 @@ __all__ = [
     "FailurePolicy", "Grant", "HistoryEvent", "IsolationMode", "LockConflict", "LockHolder", "LockKind",
     "LockListing", "LockMode", "LockPeriodStatistics", "LockReport", "LockSessionStatistics",
     "LockStatistics", "LockWaitFigures", "LockWaiter", "Outcome", "OutputChannel", "OutputChunk", "PathLock",
-    "PathRequest", "Payload", "PlanConflict", "PlanPreview", "Pool", "Removed", "ReportedProgress",
-    "ResourceUsage", "Session", "SessionDriver", "SessionStatus", "Summary", "Task", "TaskCounts",
-    "TaskExplanation", "TaskOutput", "TaskRef", "TaskSpec", "TaskStatus", "TaskSummary", "Wait", "WaitKind",
-    "Worker", "WorkerKinds", "WorkerStatus", "record_to_json",
+    "PathRequest", "Payload", "PlanConflict", "PlanPreview", "Pool", "PoolTask", "Removed",
+    "ReportedProgress", "ResourceUsage", "Session", "SessionDriver", "SessionStatus", "Summary", "Task",
+    "TaskCounts", "TaskExplanation", "TaskOutput", "TaskRef", "TaskSpec", "TaskStatus", "TaskSummary", "Wait",
+    "WaitKind", "Worker", "WorkerKinds", "WorkerStatus", "record_to_json",
 ]  # fmt: skip

@@ -1,4 +1,5 @@
-"""What ends a coordinator unasked (idleness, the loss of its directory), and the keeper it keeps alive."""
+"""What ends a coordinator unasked (idleness, the loss of its directory or of its users), and the keeper it
+keeps alive."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from buildrunner_coordinator.rpc.house import House
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 3.0
+LOOK_FOR_USERS_EVERY_S = 0.5
 KEEPER_RETRY_S = 10.0
 
 
@@ -29,6 +31,7 @@ class Lifetime:
         self._directory = directory
         self._idle_exit_s = idle_exit_s
         self._keeper = Keeper(directory.path) if keeper else None
+        self._users = Users(directory.path)
 
     async def watch(self) -> None:
         """Sets the house's `stop` when it is time; returns when somebody has."""
@@ -37,6 +40,10 @@ class Lifetime:
         while not self._house.stop.is_set():
             if self._directory.is_gone:
                 log.warning("the state directory is gone: ending")
+                self._house.stop.set()
+                return
+            if self._users.are_gone():
+                log.info("nobody uses this private state any more: ending")
                 self._house.stop.set()
                 return
             if self._keeper is not None and not self._house.draining:
@@ -50,7 +57,8 @@ class Lifetime:
             await self._pause()
 
     async def _pause(self) -> None:
-        look_every_s = min(LOOK_EVERY_S, self._idle_exit_s or LOOK_EVERY_S)
+        usual_s = LOOK_FOR_USERS_EVERY_S if self._users.matter else LOOK_EVERY_S
+        look_every_s = min(usual_s, self._idle_exit_s or usual_s)
         try:
             async with asyncio.timeout(look_every_s):
                 await self._house.stop.wait()
@@ -61,6 +69,33 @@ class Lifetime:
         summary: Summary = await self._house.engine.execute(ReadSummary())
         workers = sum(count for status, count in summary.workers.items() if status != "offline")
         return bool(summary.sessions.get("running", 0) or workers)
+
+
+class Users:
+    """The programs of a private state, those with a file `users.lock`: each of them holds a shared lock on
+    it for life. Whoever comes once nobody did waits until this coordinator has ended, and starts another."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self._path = state_directory / "users.lock"
+        self._descriptor = -1
+
+    @property
+    def matter(self) -> bool:
+        return self._path.exists()
+
+    def are_gone(self) -> bool:
+        """Nobody holds the lock. From then on the lock is held here, for as long as this process lives."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
 
 
 class Keeper:

@@ -43,7 +43,10 @@ def assign(core: State, task: Task, worker: Worker, now: Time) -> None:
     if task.files:
         waiting.hold(core, task, attempt)
     core.queue.unstarted += 1
-    send_assignment(core, task)
+    if worker.is_passive:
+        start(core, task, 0, now.wall_us, 0)
+    else:
+        send_assignment(core, task)
 
 
 def send_assignment(core: State, task: Task) -> None:

@@ -289,6 +289,7 @@ class WorkerRow(NamedTuple):
     failed: int
     faults: int
     ordinal: int
+    lease_ms: int
     revision: int
 
 

@@ -20,6 +20,7 @@ def forget_session(core: State, session_id: str) -> None:
     core.dependents.pop(session_id, None)
     core.untold.pop(session_id, None)
     core.reviving.pop(session_id, None)
+    core.external.discard(session_id)
     core.queue.drop_session(session_id)
 
 

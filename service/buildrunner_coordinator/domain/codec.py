@@ -157,7 +157,7 @@ def worker_row(w: Worker) -> WorkerRow:
         w.worker_id, w.host, w.pid, w.version, w.slots, texts_json(w.labels), _json_of(w.kinds), w.pool,
         w.session_id, w.metadata_json, texts_json(w.capabilities), w.workspace_id, w.status.value,
         int(w.draining), w.generation, w.registered_at_us, w.offline_us, w.succeeded, w.failed, w.faults,
-        w.order, w.revision,
+        w.order, w.lease_ms, w.revision,
     )  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def worker_of(row: WorkerRow) -> Worker:
         Kinds(commands, tuple(handlers), external), row.pool, row.session_id, row.metadata_json,
         texts_of(row.capabilities_json), row.workspace_id, WorkerStatus(row.status), bool(row.draining),
         row.generation, row.registered_at_us, 0, row.offline_us, row.succeeded, row.failed, row.faults,
-        row.ordinal, revision=row.revision,
+        row.ordinal, row.lease_ms, revision=row.revision,
     )  # fmt: skip
 
 

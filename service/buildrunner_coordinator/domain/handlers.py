@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from buildrunner_coordinator.domain import (
     cleaning,
+    external,
     folding,
     forcing,
+    importing,
     previews,
     reading,
     releasing,
@@ -36,6 +38,7 @@ HANDLERS: Final[dict[type, Callable[..., Any]]] = {
     c.UpdateProgress: sessions.update_progress,
     c.MarkFilesModified: sessions.mark_files_modified,
     c.DeleteSessions: cleaning.delete_sessions,
+    c.ImportSessions: importing.import_sessions,
     c.SubmitTasks: tasks.submit_tasks,
     c.SubmitPlan: tasks.submit_plan,
     c.PreviewPlan: previews.preview_plan,
@@ -57,6 +60,7 @@ HANDLERS: Final[dict[type, Callable[..., Any]]] = {
     c.ListWorkers: workers.list_workers,
     c.SetPool: workers.set_pool,
     c.ListPools: workers.list_pools,
+    c.ListPoolTasks: external.list_pool_tasks,
     c.Started: reports.started,
     c.Progress: reports.progress,
     c.Finished: reports.finished,

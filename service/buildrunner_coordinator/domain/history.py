@@ -25,7 +25,7 @@ TASK_PHASES: Final = {
 }  # fmt: skip
 """What can happen to a task, and its place among what happens to the same attempt in one commit."""
 SESSION_KINDS: Final = frozenset({
-    "created", "started", "sealed", "paused", "resumed", "changed", "scaled", "cancel_requested",
+    "created", "imported", "started", "sealed", "paused", "resumed", "changed", "scaled", "cancel_requested",
     "end_requested", "policy_tripped", "retried", "ended", "lock_forced", "lock_lapsed",
     "locks_given_up", "locks_taken_again",
 })  # fmt: skip

@@ -129,7 +129,7 @@ def _workers(core: State) -> Iterator[str]:
             yield f"{where} is offline with {len(worker.attempts)} attempts"
         if worker.status is WorkerStatus.IDLE and worker.attempts:
             yield f"{where} is idle with {len(worker.attempts)} attempts"
-        if worker.status is WorkerStatus.BUSY and not worker.attempts:
+        if worker.status is WorkerStatus.BUSY and not worker.attempts and not worker.is_passive:
             yield f"{where} is busy with nothing"
         heavy = [one for one in worker.attempts if core.attempts[one].traits.slots > worker.slots]
         if heavy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from buildrunner_coordinator.domain import history
+from buildrunner_coordinator.domain import external, history
 from buildrunner_coordinator.domain.model import (
     Session,
     Task,
@@ -54,7 +54,8 @@ class Lacking:
         if known is None:
             mine = self._session.session_id
             there = [one for one in self._core.workers.values() if one.connected and serves(one)]
-            known = self._able[traits] = [one for one in there if suits(one, mine, traits)]
+            asked = external.bound(self._core, traits)
+            known = self._able[traits] = [one for one in there if suits(one, mine, asked)]
         return known
 
     # ------------------------------------------------------------------ no worker

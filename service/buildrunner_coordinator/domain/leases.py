@@ -8,6 +8,7 @@ from typing import Final
 from buildrunner_coordinator.domain import (
     cleaning,
     endings,
+    external,
     grants,
     history,
     lock_times,
@@ -30,9 +31,8 @@ def _lease(core: State, worker_id: str, _: str, now: Time) -> None:
     if worker.lease_until_us > now.us:
         workers.watch_lease(core, worker)
         return
-    workers.lose_all(core, worker, now, gone=False, reason="its worker was silent for longer than its lease")
-    silence = history.duration(core.settings.lease_ms * 1000)
-    workers.go_offline(core, worker, now, f"nothing was heard of it for {silence}")
+    silence = history.duration(workers.lease_us(core, worker))
+    external.lapse(core, worker, now, f"nothing was heard of it for {silence}")
 
 
 def _task(core: State, session_id: str, task_id: str, now: Time) -> None:

@@ -286,6 +286,10 @@ class Kinds(NamedTuple):
     external: bool = False
 
 
+PASSIVE = "passive"
+"""A capability of external workers: they look up what they have, and are sent nothing."""
+
+
 @dataclass(slots=True)
 class Worker:
     worker_id: str
@@ -312,6 +316,8 @@ class Worker:
     faults: int = 0
     """Starts in a row that failed by its own fault."""
     order: int = 0
+    lease_ms: int = 0
+    """Its own lease; 0: the coordinator's."""
     # In memory only:
     lease_until_us: int = 0
     lease_watched: bool = False
@@ -323,6 +329,11 @@ class Worker:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     slots_taken: int = 0
     revision: int = 0
+
+    @property
+    def is_passive(self) -> bool:
+        """It is sent nothing; see external.py."""
+        return self.kinds.external and PASSIVE in self.capabilities
 
 
 @dataclass(slots=True)

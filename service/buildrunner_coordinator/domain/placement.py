@@ -15,6 +15,7 @@ from buildrunner_coordinator.domain import (
     attempts,
     conflicts,
     endings,
+    external,
     relocking,
     requesting,
     reserving,
@@ -130,7 +131,9 @@ def _fail_deadlocked(core: State, now: Time) -> None:
 
 
 def has_room(worker: Worker) -> bool:
-    """It may hold one more attempt at least."""
+    """It may hold one more attempt at least. A passive one says by its status whether it takes one."""
+    if worker.is_passive and worker.status is not WorkerStatus.IDLE:
+        return False
     return worker.connected and serves(worker) and len(worker.attempts) < worker.credit
 
 
@@ -199,7 +202,8 @@ class _Desk:
             _trim(core, lane)
             if lane:
                 place_in_line = (-traits.priority, lane[0][0], lane[0][1], len(self.lanes))
-                self.lanes.append((*place_in_line, _OpenLane(traits, lane)))
+                opened = _OpenLane(external.bound(core, traits), lane)
+                self.lanes.append((*place_in_line, opened))
             else:
                 del lanes[traits]
         heapq.heapify(self.lanes)

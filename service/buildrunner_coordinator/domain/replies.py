@@ -64,13 +64,22 @@ class Retried(NamedTuple):
 
 
 class WorkerView(NamedTuple):
-    """A copy of a worker's fields. `tasks` are (session id, task id, attempt number)."""
+    """A copy of a worker's fields. `tasks` are (session id, task id, attempt number, fence)."""
 
     worker: Worker
     """A copy; its `attempts` are empty."""
-    tasks: tuple[tuple[str, str, int], ...]
+    tasks: tuple[tuple[str, str, int, int], ...]
     attempt_ids: tuple[str, ...] = ()
     """Of the same, in the same order."""
+
+
+class PoolTaskPage(NamedTuple):
+    """`specs` are what the submitters said, encoded, in the same order; `next_after` is 0 at the end."""
+
+    tasks: list[TaskView]
+    specs: list[bytes]
+    next_after: int
+    total: int
 
 
 class WorkerPage(NamedTuple):

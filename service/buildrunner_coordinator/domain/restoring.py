@@ -13,6 +13,7 @@ from buildrunner_coordinator.domain.model import (
     Outcome,
     SessionStatus,
     Task,
+    TaskKind,
     TaskStatus,
     Time,
     Worker,
@@ -32,6 +33,8 @@ def restore(core: State, snapshot: Snapshot, now: Time) -> None:
     for spec, row in _taken(snapshot):
         task = codec.task_of(spec, row, snapshot.output_bytes.get(row.attempt_id, 0))
         core.tasks[task.session_id][task.task_id] = task
+        if task.traits.kind is TaskKind.EXTERNAL:
+            core.external.add(task.session_id)
     lapses = [codec.lapse_of(row) for row in snapshot.lapses]
     _extend_lock_delays(core, lapses, snapshot.meta.last_us, now)
     for session_id, mine in core.tasks.items():
@@ -114,6 +117,9 @@ def _restore_workers(core: State, snapshot: Snapshot, now: Time) -> None:
     for row in sorted(snapshot.workers, key=lambda one: one.ordinal):
         worker = codec.worker_of(row)
         core.workers[worker.worker_id] = worker
+        if worker.is_passive:
+            # It has no stream to say hello on, and hears of nothing.
+            worker.connected, worker.credit = True, worker.slots
         if worker.status is WorkerStatus.OFFLINE:
             at_us = worker.offline_us + core.settings.offline_ttl_ms * 1000
             core.timers.add(at_us, Timer.RETIRE, worker.worker_id)

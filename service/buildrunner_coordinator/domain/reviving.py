@@ -21,7 +21,7 @@ from buildrunner_coordinator.domain import (
 )
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.codec import task_of, texts_of
-from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskStatus, Time
+from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskKind, TaskStatus, Time
 from buildrunner_coordinator.domain.moves import check_session, move_task
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import Retried
@@ -160,6 +160,8 @@ def _revive_some(core: State, session: Session) -> None:
 def _revive(core: State, session: Session, task: Task) -> None:
     core.ended[session.session_id].pop(task.task_id, None)
     core.tasks[session.session_id][task.task_id] = task
+    if task.traits.kind is TaskKind.EXTERNAL:
+        core.external.add(session.session_id)
     before = steps.fate(task.status, task.reason, task.error)
     history.note_task(core, task, "retried", f"To run again, as run {task.run + 1}: before, {before}")
     move_task(core, task, "revive")

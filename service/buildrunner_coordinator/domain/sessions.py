@@ -130,6 +130,8 @@ def resume_session(core: State, command: c.ResumeSession, now: Time) -> Callable
 def pause_session(core: State, command: c.PauseSession, now: Time) -> Callable[[], SessionRow]:
     """Nothing new starts. What has not started is taken back; with `now` what runs is stopped too."""
     session = find(core, command.session_id)
+    if session.status is SessionStatus.CREATED and session.driver is Driver.OWNER:
+        run(core, session, "start", now)
     if move_session(core, session, "pause"):
         what = "what runs is stopped and queued again" if command.now else "what runs goes on to its end"
         history.note_session(core, session, "paused", f"Paused: {what}")
@@ -172,10 +174,12 @@ def fail_session(core: State, command: c.FailSession, now: Time) -> Callable[[],
 
 def update_session(core: State, command: c.UpdateSession, now: Time) -> Callable[[], SessionRow]:
     session = find(core, command.session_id)
-    if session.is_over:
-        raise Refusal(
-            Reason.WRONG_STATE, f"Session {session.session_id} is {session.status}: nothing to change."
-        )
+    _check_changes(session, command)
+    if command.declared_tasks is not None:
+        session.declared_tasks = command.declared_tasks
+    if command.ended_at_us:
+        session.ended_at_us = min(command.ended_at_us, now.wall_us)
+        session.ended_us = now.us - (now.wall_us - session.ended_at_us)
     _note_changes(core, session, command)
     if command.max_parallel is not None:
         session.max_parallel = command.max_parallel
@@ -188,6 +192,20 @@ def update_session(core: State, command: c.UpdateSession, now: Time) -> Callable
         set_wanted(core, session, command.wanted_workers)
     core.touch(session)
     return shown(core, session)
+
+
+def _check_changes(session: Session, command: c.UpdateSession) -> None:
+    """Raises Refusal (WRONG_STATE) for what cannot be changed, or not any more."""
+    is_owners = session.driver is Driver.OWNER
+    where = f"Session {session.session_id} is {session.status}"
+    if (command.declared_tasks is not None or command.ended_at_us) and not is_owners:
+        raise Refusal(Reason.WRONG_STATE, f"Session {session.session_id} ({session.name}) is driven by its "
+                                          f"tasks: they say how many, and when it ends.")  # fmt: skip
+    if command.ended_at_us and not session.is_over:
+        raise Refusal(Reason.WRONG_STATE, f"{where}: end it first, then say when it ended.")
+    steers = (command.max_parallel, command.failure_action, command.wanted_workers)
+    if session.is_over and not (is_owners and all(one is None for one in steers)):
+        raise Refusal(Reason.WRONG_STATE, f"{where}: nothing to change.")
 
 
 def _note_changes(core: State, session: Session, command: c.UpdateSession) -> None:

@@ -73,6 +73,8 @@ class State:
         """By session: what a retry has yet to bring back to life (see reviving.py)."""
         self.attempts: dict[str, Task] = {}
         """By id of the live attempt."""
+        self.external: set[str] = set()
+        """Sessions that have, or had, external tasks."""
         self.workers: dict[str, Worker] = {}
         self.pools: dict[tuple[str, str], Pool] = {}
         self.lapses: dict[str, Lapse] = {}

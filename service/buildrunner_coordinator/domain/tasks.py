@@ -16,7 +16,7 @@ from buildrunner_coordinator.domain import (
 )
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.graphs import find_cycle
-from buildrunner_coordinator.domain.model import Outcome, Session, Task, TaskStatus, Time
+from buildrunner_coordinator.domain.model import Driver, Outcome, Session, Task, TaskKind, TaskStatus, Time
 from buildrunner_coordinator.domain.moves import check_session
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import Submitted, TaskPlace, TaskView
@@ -132,7 +132,7 @@ def _check_open(session: Session) -> None:
 
 
 def _check_declared(session: Session | None, added: int) -> None:
-    if session and session.declared_tasks:
+    if session and _seals_itself(session):
         there = sum(session.counts.values())
         if there + added > session.declared_tasks:
             raise Refusal(
@@ -140,6 +140,11 @@ def _check_declared(session: Session | None, added: int) -> None:
                 f"Session {session.session_id} was declared with {session.declared_tasks} "
                 f"tasks and has {there}; {added} more do not fit.",
             )
+
+
+def _seals_itself(session: Session) -> bool:
+    """With the last of its declared tasks. One that its owner ends has no more than an expectation."""
+    return session.declared_tasks > 0 and session.driver is Driver.TASKS
 
 
 def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time) -> list[Task]:
@@ -155,6 +160,8 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
         )  # fmt: skip
         core.next_index += 1
         live[new.task_id] = task
+        if new.traits.kind is TaskKind.EXTERNAL:
+            core.external.add(session.session_id)
         core.journal.specs.append(task)
         core.journal.tasks[task.index] = task
         added.append(task)
@@ -163,7 +170,7 @@ def _add(core: State, session: Session, tasks: tuple[c.NewTask, ...], now: Time)
     for task in added:
         dependents.admit(core, task)
     core.touch(session)
-    if session.declared_tasks and sum(session.counts.values()) >= session.declared_tasks:
+    if _seals_itself(session) and sum(session.counts.values()) >= session.declared_tasks:
         sessions.seal(core, session)
     return added
 

@@ -34,7 +34,7 @@ def task_view(core: State, task: Task, row: TaskRow | None = None) -> TaskView:
 
 
 def worker_view(worker: Worker) -> WorkerView:
-    tasks = tuple((a.session_id, a.task_id, a.number) for a in worker.attempts.values())
+    tasks = tuple((a.session_id, a.task_id, a.number, a.fence) for a in worker.attempts.values())
     picture = Worker(*_worker_fields(worker))
     picture.attempts = {}
     return WorkerView(picture, tasks, tuple(worker.attempts))

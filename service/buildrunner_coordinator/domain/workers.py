@@ -61,7 +61,8 @@ def register(core: State, command: c.Register, now: Time) -> Registered:
         _note_registration(core, worker)
     worker.generation += 1
     worker.connected = True
-    worker.credit = command.credit or (0 if command.polls else command.slots)
+    waits_to_be_asked = command.polls and not worker.is_passive
+    worker.credit = command.credit or (0 if waits_to_be_asked else command.slots)
     worker.faults = 0
     _return(core, worker, "hello")
     renew(core, worker, now)
@@ -122,7 +123,10 @@ def unregister(core: State, command: c.Unregister, now: Time) -> None:
     worker = core.workers.get(command.worker_id)
     if worker is None or command.generation not in (0, worker.generation):
         return
-    lose_all(core, worker, now, gone=True, reason=command.reason or "its worker said goodbye")
+    reason = command.reason or "its worker said goodbye"
+    if worker.is_passive:
+        _stop_running(core, worker, reason, now)  # that it had it in hand is no sign of a crash
+    lose_all(core, worker, now, gone=True, reason=reason)
     because = f": {command.reason}" if command.reason else ""
     cleaning.remove_worker(core, worker.worker_id, f"Said goodbye{because}")
 
@@ -158,12 +162,10 @@ def drain_all(core: State, command: c.DrainAll, now: Time) -> int:
 
 
 def update_worker(core: State, command: c.UpdateWorker, now: Time) -> Callable[[], WorkerView]:
+    from buildrunner_coordinator.domain import external
+
     worker = find(core, command.worker_id)
-    if command.status is not None and not worker.kinds.external:
-        raise Refusal(Reason.UNSUPPORTED, f"Worker {worker.worker_id} runs commands or handlers: its status "
-                                          f"follows from its heartbeats and cannot be set.")  # fmt: skip
-    if command.status is not None:
-        worker.status = command.status
+    external.update(core, worker, command, now)
     if command.metadata_json is not None:
         worker.metadata_json = command.metadata_json
     core.journal.workers[worker.worker_id] = worker
@@ -216,8 +218,12 @@ def list_pools(core: State, command: c.ListPools, now: Time) -> list[PoolRow]:
     ]
 
 
+def lease_us(core: State, worker: Worker) -> int:
+    return (worker.lease_ms or core.settings.lease_ms) * 1000
+
+
 def renew(core: State, worker: Worker, now: Time) -> None:
-    worker.lease_until_us = now.us + core.settings.lease_ms * 1000
+    worker.lease_until_us = now.us + lease_us(core, worker)
     watch_lease(core, worker)
 
 
@@ -272,6 +278,7 @@ def _describe(worker: Worker, command: c.Register, session_id: str) -> None:
     worker.pool, worker.session_id = command.pool, session_id
     worker.metadata_json, worker.capabilities = command.metadata_json, command.capabilities
     worker.workspace_id = command.workspace_id
+    worker.lease_ms = command.lease_ms
 
 
 def _return(core: State, worker: Worker, event: str) -> None:

@@ -29,6 +29,8 @@ CAPABILITIES = (
     "ended-attempts",
     "history",
     "locks-by-hand",
+    "passive-workers",
+    "import-sessions",
 )
 BACKUP_PIECE_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = 4 << 20

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 from buildrunner_coordinator.domain.commands import Heartbeat, ReadWorker, Revoked, SetCredit, Unregister
+from buildrunner_coordinator.domain.model import PASSIVE
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
 from buildrunner_coordinator.domain.replies import (
     Acknowledge,
@@ -43,21 +44,29 @@ class Polling:
 
     async def register(self, request: pb.RegisterRequest) -> pb.RegisterResponse:
         registration = await register(self._house, request.hello, polls=True)
+        if PASSIVE in request.hello.capabilities and request.hello.kinds.external:
+            self._forget(registration.outbox)  # it is sent nothing
         return pb.RegisterResponse(
             welcome=registration.welcome, adopted_attempt_ids=registration.registered.adopted
         )
 
     async def heartbeat(self, request: pb.HeartbeatRequest) -> pb.HeartbeatResponse:
-        outbox = self._outbox(request.worker_id)
+        outbox = self._engine.outboxes.of(request.worker_id)
         beat = request.heartbeat
+        if outbox is None:
+            await self._check_passive(request.worker_id)
+        generation = outbox.generation if outbox is not None else 0
         answer: HeartbeatAnswer = await self._engine.execute(
-            Heartbeat(outbox.worker_id, outbox.generation, held_attempts(beat.held))
+            Heartbeat(request.worker_id, generation, held_attempts(beat.held))
         )
         if not answer.known:
-            self._forget(outbox)
+            if outbox is not None:
+                self._forget(outbox)
             raise _unknown(request.worker_id)
-        self._sort(outbox)
-        stops = self._stops.pop(outbox, [])
+        stops: list[Stop] = []
+        if outbox is not None:
+            self._sort(outbox)
+            stops = self._stops.pop(outbox, [])
         return pb.HeartbeatResponse(
             reply=pb.HeartbeatReply(sequence=beat.sequence, unknown_attempt_ids=answer.unknown_attempt_ids),
             cancellations=[convert.cancellation_message(stop) for stop in stops],
@@ -79,7 +88,9 @@ class Polling:
         )
 
     async def report(self, request: pb.ReportTasksRequest) -> pb.ReportTasksResponse:
-        worker_id = self._outbox(request.worker_id).worker_id
+        worker_id = request.worker_id
+        if self._engine.outboxes.of(worker_id) is None:
+            await self._check_passive(worker_id)
         count = len(request.started) + len(request.progress) + len(request.reports)
         check_range(count, 0, MAX_REPORTS, "number of reports")
         commands: list[object] = [convert.started_command(worker_id, one) for one in request.started]
@@ -100,6 +111,12 @@ class Polling:
         return pb.UnregisterResponse()
 
     # ------------------------------------------------------------------ within
+
+    async def _check_passive(self, worker_id: str) -> None:
+        """One that is sent nothing needs no outbox. Raises Refusal (WORKER_NOT_FOUND) for any other."""
+        view: WorkerView = await self._engine.execute(ReadWorker(worker_id))
+        if not view.worker.is_passive or view.worker.worker_id != worker_id:
+            raise _unknown(worker_id)
 
     def _outbox(self, worker_id: str) -> Outbox:
         outbox = self._engine.outboxes.of(worker_id)

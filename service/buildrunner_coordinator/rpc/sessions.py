@@ -128,3 +128,10 @@ class SessionService(SessionServiceServicer):
 
         command = convert.delete_command(request)
         return await self._house.mutate(context, request, command, pb.DeleteSessionsResponse, respond)
+
+    async def ImportSessions(
+        self, request: pb.ImportSessionsRequest, context: Context
+    ) -> pb.ImportSessionsResponse:
+        self._house.refuse_when_draining()
+        rows: list[SessionRow] = await self._house.engine.execute(convert.import_command(request))
+        return pb.ImportSessionsResponse(sessions=[convert.session_message(row) for row in rows])

@@ -25,6 +25,7 @@ from buildrunner_coordinator.rpc.convert.sessions import session_message
 from buildrunner_coordinator.rpc.house import House
 from buildrunner_coordinator.rpc.interceptors import Context
 from buildrunner_coordinator.rpc.plans import preview_plan, submit_plan
+from buildrunner_coordinator.rpc.pool_tasks import list_pool_tasks
 from buildrunner_coordinator.rpc.retries import retry_tasks
 from buildrunner_parallel.v1 import task_service_pb2 as pb
 from buildrunner_parallel.v1.task_service_pb2_grpc import TaskServiceServicer
@@ -66,6 +67,8 @@ class TaskService(TaskServiceServicer):
         return pb.GetTaskResponse(task=convert.task_message(view, spec, row, attempts))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:
+        if request.HasField("pool"):
+            return await list_pool_tasks(self._engine, request)
         place: TaskPlace = await self._engine.execute(commands.FindTask(request.session_id))
         statuses = [status.value for status in TASK_STATUS.known(request.statuses)]
         after, limit = page_start(request.page_token), page_size(request.page_size, 100)

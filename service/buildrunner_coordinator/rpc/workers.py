@@ -9,8 +9,7 @@ from buildrunner_coordinator.domain.changes import PoolRow
 from buildrunner_coordinator.domain.replies import WorkerPage, WorkerView
 from buildrunner_coordinator.rpc.connect import connect
 from buildrunner_coordinator.rpc.convert import workers as convert
-from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, check_object, one_line, page_token
-from buildrunner_coordinator.rpc.convert.enums import WORKER_STATUS
+from buildrunner_coordinator.rpc.convert.basics import MAX_TEXT_BYTES, one_line, page_token
 from buildrunner_coordinator.rpc.house import House
 from buildrunner_coordinator.rpc.interceptors import Context
 from buildrunner_coordinator.rpc.polling import Polling
@@ -70,12 +69,7 @@ class WorkerService(WorkerServiceServicer):
         def respond(view: WorkerView) -> pb.UpdateWorkerResponse:
             return pb.UpdateWorkerResponse(worker=convert.worker_message(view))
 
-        metadata = request.metadata_json if request.HasField("metadata_json") else None
-        command = commands.UpdateWorker(
-            request.worker_id,
-            None if metadata is None else check_object(metadata, "worker's metadata"),
-            WORKER_STATUS.domain(request.status),
-        )
+        command = convert.update_command(request)
         return await self._house.mutate(context, request, command, pb.UpdateWorkerResponse, respond)
 
     async def ReportWorkerDeath(

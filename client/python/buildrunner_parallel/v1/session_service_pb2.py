@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buildrunner_parallel.v1 import types_pb2 as buildrunner__parallel_dot_v1_dot_types__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-buildrunner_parallel/v1/session_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\"\x9f\x02\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65\x63lared_tasks\x18\x04 \x01(\x05\x12\x36\n\x06\x64river\x18\x05 \x01(\x0e\x32&.buildrunner_parallel.v1.SessionDriver\x12:\n\non_failure\x18\x06 \x01(\x0b\x32&.buildrunner_parallel.v1.FailurePolicy\x12\x14\n\x0cmax_parallel\x18\x07 \x01(\x05\x12\x16\n\x0ewanted_workers\x18\x08 \x01(\x05\x12\x15\n\rmetadata_json\x18\t \x01(\t\"J\n\x15\x43reateSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"G\n\x12GetSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\x8c\x01\n\x13ListSessionsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x38\n\x08statuses\x18\x02 \x03(\x0e\x32&.buildrunner_parallel.v1.SessionStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"x\n\x14ListSessionsResponse\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\x80\x01\n\x13StartSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x1b\n\x0ewanted_workers\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_wanted_workers\"I\n\x14StartSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"a\n\x13PauseSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0b\n\x03now\x18\x03 \x01(\x08\x12\x15\n\rrelease_locks\x18\x04 \x01(\x08\"I\n\x14PauseSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"Q\n\x14ResumeSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\"J\n\x15ResumeSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"N\n\x14\x43\x61ncelSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x15\x43\x61ncelSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"=\n\x13\x43loseSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"I\n\x14\x43loseSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"@\n\x16\x43ompleteSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"L\n\x17\x43ompleteSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"L\n\x12\x46\x61ilSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"H\n\x13\x46\x61ilSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\x84\x02\n\x14UpdateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x19\n\x0cmax_parallel\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0ewanted_workers\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rmetadata_json\x18\x05 \x01(\tH\x02\x88\x01\x01\x12:\n\non_failure\x18\x06 \x01(\x0b\x32&.buildrunner_parallel.v1.FailurePolicyB\x0f\n\r_max_parallelB\x11\n\x0f_wanted_workersB\x10\n\x0e_metadata_json\"J\n\x15UpdateSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"|\n\x15UpdateProgressRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12;\n\x08progress\x18\x03 \x01(\x0b\x32).buildrunner_parallel.v1.ReportedProgress\"K\n\x16UpdateProgressResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"Q\n\x18MarkFilesModifiedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05paths\x18\x03 \x03(\t\"N\n\x19MarkFilesModifiedResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"~\n\x15\x44\x65leteSessionsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x15\n\rolder_than_ms\x18\x03 \x01(\x03\x12\x13\n\x0bsession_ids\x18\x04 \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"L\n\x16\x44\x65leteSessionsResponse\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session2\xad\x0c\n\x0eSessionService\x12n\n\rCreateSession\x12-.buildrunner_parallel.v1.CreateSessionRequest\x1a..buildrunner_parallel.v1.CreateSessionResponse\x12\x65\n\nGetSession\x12*.buildrunner_parallel.v1.GetSessionRequest\x1a+.buildrunner_parallel.v1.GetSessionResponse\x12k\n\x0cListSessions\x12,.buildrunner_parallel.v1.ListSessionsRequest\x1a-.buildrunner_parallel.v1.ListSessionsResponse\x12k\n\x0cStartSession\x12,.buildrunner_parallel.v1.StartSessionRequest\x1a-.buildrunner_parallel.v1.StartSessionResponse\x12k\n\x0cPauseSession\x12,.buildrunner_parallel.v1.PauseSessionRequest\x1a-.buildrunner_parallel.v1.PauseSessionResponse\x12n\n\rResumeSession\x12-.buildrunner_parallel.v1.ResumeSessionRequest\x1a..buildrunner_parallel.v1.ResumeSessionResponse\x12n\n\rCancelSession\x12-.buildrunner_parallel.v1.CancelSessionRequest\x1a..buildrunner_parallel.v1.CancelSessionResponse\x12k\n\x0c\x43loseSession\x12,.buildrunner_parallel.v1.CloseSessionRequest\x1a-.buildrunner_parallel.v1.CloseSessionResponse\x12t\n\x0f\x43ompleteSession\x12/.buildrunner_parallel.v1.CompleteSessionRequest\x1a\x30.buildrunner_parallel.v1.CompleteSessionResponse\x12h\n\x0b\x46\x61ilSession\x12+.buildrunner_parallel.v1.FailSessionRequest\x1a,.buildrunner_parallel.v1.FailSessionResponse\x12n\n\rUpdateSession\x12-.buildrunner_parallel.v1.UpdateSessionRequest\x1a..buildrunner_parallel.v1.UpdateSessionResponse\x12q\n\x0eUpdateProgress\x12..buildrunner_parallel.v1.UpdateProgressRequest\x1a/.buildrunner_parallel.v1.UpdateProgressResponse\x12z\n\x11MarkFilesModified\x12\x31.buildrunner_parallel.v1.MarkFilesModifiedRequest\x1a\x32.buildrunner_parallel.v1.MarkFilesModifiedResponse\x12q\n\x0e\x44\x65leteSessions\x12..buildrunner_parallel.v1.DeleteSessionsRequest\x1a/.buildrunner_parallel.v1.DeleteSessionsResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-buildrunner_parallel/v1/session_service.proto\x12\x17\x62uildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x02\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x65\x63lared_tasks\x18\x04 \x01(\x05\x12\x36\n\x06\x64river\x18\x05 \x01(\x0e\x32&.buildrunner_parallel.v1.SessionDriver\x12:\n\non_failure\x18\x06 \x01(\x0b\x32&.buildrunner_parallel.v1.FailurePolicy\x12\x14\n\x0cmax_parallel\x18\x07 \x01(\x05\x12\x16\n\x0ewanted_workers\x18\x08 \x01(\x05\x12\x15\n\rmetadata_json\x18\t \x01(\t\"J\n\x15\x43reateSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"G\n\x12GetSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\x8c\x01\n\x13ListSessionsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x38\n\x08statuses\x18\x02 \x03(\x0e\x32&.buildrunner_parallel.v1.SessionStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"x\n\x14ListSessionsResponse\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x05\"\x80\x01\n\x13StartSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x1b\n\x0ewanted_workers\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_wanted_workers\"I\n\x14StartSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"a\n\x13PauseSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0b\n\x03now\x18\x03 \x01(\x08\x12\x15\n\rrelease_locks\x18\x04 \x01(\x08\"I\n\x14PauseSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"Q\n\x14ResumeSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworker_id\x18\x03 \x01(\t\"J\n\x15ResumeSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"N\n\x14\x43\x61ncelSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x15\x43\x61ncelSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"=\n\x13\x43loseSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"I\n\x14\x43loseSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"@\n\x16\x43ompleteSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"L\n\x17\x43ompleteSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"L\n\x12\x46\x61ilSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"H\n\x13\x46\x61ilSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"\xe2\x02\n\x14UpdateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x19\n\x0cmax_parallel\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0ewanted_workers\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rmetadata_json\x18\x05 \x01(\tH\x02\x88\x01\x01\x12:\n\non_failure\x18\x06 \x01(\x0b\x32&.buildrunner_parallel.v1.FailurePolicy\x12\x1b\n\x0e\x64\x65\x63lared_tasks\x18\x07 \x01(\x05H\x03\x88\x01\x01\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_max_parallelB\x11\n\x0f_wanted_workersB\x10\n\x0e_metadata_jsonB\x11\n\x0f_declared_tasks\"J\n\x15UpdateSessionResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"|\n\x15UpdateProgressRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12;\n\x08progress\x18\x03 \x01(\x0b\x32).buildrunner_parallel.v1.ReportedProgress\"K\n\x16UpdateProgressResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"Q\n\x18MarkFilesModifiedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05paths\x18\x03 \x03(\t\"N\n\x19MarkFilesModifiedResponse\x12\x31\n\x07session\x18\x01 \x01(\x0b\x32 .buildrunner_parallel.v1.Session\"~\n\x15\x44\x65leteSessionsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x15\n\rolder_than_ms\x18\x03 \x01(\x03\x12\x13\n\x0bsession_ids\x18\x04 \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"L\n\x16\x44\x65leteSessionsResponse\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session\"K\n\x15ImportSessionsRequest\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session\"L\n\x16ImportSessionsResponse\x12\x32\n\x08sessions\x18\x01 \x03(\x0b\x32 .buildrunner_parallel.v1.Session2\xa0\r\n\x0eSessionService\x12n\n\rCreateSession\x12-.buildrunner_parallel.v1.CreateSessionRequest\x1a..buildrunner_parallel.v1.CreateSessionResponse\x12\x65\n\nGetSession\x12*.buildrunner_parallel.v1.GetSessionRequest\x1a+.buildrunner_parallel.v1.GetSessionResponse\x12k\n\x0cListSessions\x12,.buildrunner_parallel.v1.ListSessionsRequest\x1a-.buildrunner_parallel.v1.ListSessionsResponse\x12k\n\x0cStartSession\x12,.buildrunner_parallel.v1.StartSessionRequest\x1a-.buildrunner_parallel.v1.StartSessionResponse\x12k\n\x0cPauseSession\x12,.buildrunner_parallel.v1.PauseSessionRequest\x1a-.buildrunner_parallel.v1.PauseSessionResponse\x12n\n\rResumeSession\x12-.buildrunner_parallel.v1.ResumeSessionRequest\x1a..buildrunner_parallel.v1.ResumeSessionResponse\x12n\n\rCancelSession\x12-.buildrunner_parallel.v1.CancelSessionRequest\x1a..buildrunner_parallel.v1.CancelSessionResponse\x12k\n\x0c\x43loseSession\x12,.buildrunner_parallel.v1.CloseSessionRequest\x1a-.buildrunner_parallel.v1.CloseSessionResponse\x12t\n\x0f\x43ompleteSession\x12/.buildrunner_parallel.v1.CompleteSessionRequest\x1a\x30.buildrunner_parallel.v1.CompleteSessionResponse\x12h\n\x0b\x46\x61ilSession\x12+.buildrunner_parallel.v1.FailSessionRequest\x1a,.buildrunner_parallel.v1.FailSessionResponse\x12n\n\rUpdateSession\x12-.buildrunner_parallel.v1.UpdateSessionRequest\x1a..buildrunner_parallel.v1.UpdateSessionResponse\x12q\n\x0eUpdateProgress\x12..buildrunner_parallel.v1.UpdateProgressRequest\x1a/.buildrunner_parallel.v1.UpdateProgressResponse\x12z\n\x11MarkFilesModified\x12\x31.buildrunner_parallel.v1.MarkFilesModifiedRequest\x1a\x32.buildrunner_parallel.v1.MarkFilesModifiedResponse\x12q\n\x0e\x44\x65leteSessions\x12..buildrunner_parallel.v1.DeleteSessionsRequest\x1a/.buildrunner_parallel.v1.DeleteSessionsResponse\x12q\n\x0eImportSessions\x12..buildrunner_parallel.v1.ImportSessionsRequest\x1a/.buildrunner_parallel.v1.ImportSessionsResponseBG\n\x1b\x64\x65v.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,62 +34,66 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'buildrunner_parallel.v1.ses
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033dev.buildrunner.parallel.v1P\001Z&buildrunner.dev/parallel/v1;parallelv1'
-  _globals['_CREATESESSIONREQUEST']._serialized_start=112
-  _globals['_CREATESESSIONREQUEST']._serialized_end=399
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=401
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=475
-  _globals['_GETSESSIONREQUEST']._serialized_start=477
-  _globals['_GETSESSIONREQUEST']._serialized_end=516
-  _globals['_GETSESSIONRESPONSE']._serialized_start=518
-  _globals['_GETSESSIONRESPONSE']._serialized_end=589
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=592
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=732
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=734
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=854
-  _globals['_STARTSESSIONREQUEST']._serialized_start=857
-  _globals['_STARTSESSIONREQUEST']._serialized_end=985
-  _globals['_STARTSESSIONRESPONSE']._serialized_start=987
-  _globals['_STARTSESSIONRESPONSE']._serialized_end=1060
-  _globals['_PAUSESESSIONREQUEST']._serialized_start=1062
-  _globals['_PAUSESESSIONREQUEST']._serialized_end=1159
-  _globals['_PAUSESESSIONRESPONSE']._serialized_start=1161
-  _globals['_PAUSESESSIONRESPONSE']._serialized_end=1234
-  _globals['_RESUMESESSIONREQUEST']._serialized_start=1236
-  _globals['_RESUMESESSIONREQUEST']._serialized_end=1317
-  _globals['_RESUMESESSIONRESPONSE']._serialized_start=1319
-  _globals['_RESUMESESSIONRESPONSE']._serialized_end=1393
-  _globals['_CANCELSESSIONREQUEST']._serialized_start=1395
-  _globals['_CANCELSESSIONREQUEST']._serialized_end=1473
-  _globals['_CANCELSESSIONRESPONSE']._serialized_start=1475
-  _globals['_CANCELSESSIONRESPONSE']._serialized_end=1549
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1551
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1612
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1614
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1687
-  _globals['_COMPLETESESSIONREQUEST']._serialized_start=1689
-  _globals['_COMPLETESESSIONREQUEST']._serialized_end=1753
-  _globals['_COMPLETESESSIONRESPONSE']._serialized_start=1755
-  _globals['_COMPLETESESSIONRESPONSE']._serialized_end=1831
-  _globals['_FAILSESSIONREQUEST']._serialized_start=1833
-  _globals['_FAILSESSIONREQUEST']._serialized_end=1909
-  _globals['_FAILSESSIONRESPONSE']._serialized_start=1911
-  _globals['_FAILSESSIONRESPONSE']._serialized_end=1983
-  _globals['_UPDATESESSIONREQUEST']._serialized_start=1986
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=2246
-  _globals['_UPDATESESSIONRESPONSE']._serialized_start=2248
-  _globals['_UPDATESESSIONRESPONSE']._serialized_end=2322
-  _globals['_UPDATEPROGRESSREQUEST']._serialized_start=2324
-  _globals['_UPDATEPROGRESSREQUEST']._serialized_end=2448
-  _globals['_UPDATEPROGRESSRESPONSE']._serialized_start=2450
-  _globals['_UPDATEPROGRESSRESPONSE']._serialized_end=2525
-  _globals['_MARKFILESMODIFIEDREQUEST']._serialized_start=2527
-  _globals['_MARKFILESMODIFIEDREQUEST']._serialized_end=2608
-  _globals['_MARKFILESMODIFIEDRESPONSE']._serialized_start=2610
-  _globals['_MARKFILESMODIFIEDRESPONSE']._serialized_end=2688
-  _globals['_DELETESESSIONSREQUEST']._serialized_start=2690
-  _globals['_DELETESESSIONSREQUEST']._serialized_end=2816
-  _globals['_DELETESESSIONSRESPONSE']._serialized_start=2818
-  _globals['_DELETESESSIONSRESPONSE']._serialized_end=2894
-  _globals['_SESSIONSERVICE']._serialized_start=2897
-  _globals['_SESSIONSERVICE']._serialized_end=4478
+  _globals['_CREATESESSIONREQUEST']._serialized_start=145
+  _globals['_CREATESESSIONREQUEST']._serialized_end=432
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=434
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=508
+  _globals['_GETSESSIONREQUEST']._serialized_start=510
+  _globals['_GETSESSIONREQUEST']._serialized_end=549
+  _globals['_GETSESSIONRESPONSE']._serialized_start=551
+  _globals['_GETSESSIONRESPONSE']._serialized_end=622
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=625
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=765
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=767
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=887
+  _globals['_STARTSESSIONREQUEST']._serialized_start=890
+  _globals['_STARTSESSIONREQUEST']._serialized_end=1018
+  _globals['_STARTSESSIONRESPONSE']._serialized_start=1020
+  _globals['_STARTSESSIONRESPONSE']._serialized_end=1093
+  _globals['_PAUSESESSIONREQUEST']._serialized_start=1095
+  _globals['_PAUSESESSIONREQUEST']._serialized_end=1192
+  _globals['_PAUSESESSIONRESPONSE']._serialized_start=1194
+  _globals['_PAUSESESSIONRESPONSE']._serialized_end=1267
+  _globals['_RESUMESESSIONREQUEST']._serialized_start=1269
+  _globals['_RESUMESESSIONREQUEST']._serialized_end=1350
+  _globals['_RESUMESESSIONRESPONSE']._serialized_start=1352
+  _globals['_RESUMESESSIONRESPONSE']._serialized_end=1426
+  _globals['_CANCELSESSIONREQUEST']._serialized_start=1428
+  _globals['_CANCELSESSIONREQUEST']._serialized_end=1506
+  _globals['_CANCELSESSIONRESPONSE']._serialized_start=1508
+  _globals['_CANCELSESSIONRESPONSE']._serialized_end=1582
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1584
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1645
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1647
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1720
+  _globals['_COMPLETESESSIONREQUEST']._serialized_start=1722
+  _globals['_COMPLETESESSIONREQUEST']._serialized_end=1786
+  _globals['_COMPLETESESSIONRESPONSE']._serialized_start=1788
+  _globals['_COMPLETESESSIONRESPONSE']._serialized_end=1864
+  _globals['_FAILSESSIONREQUEST']._serialized_start=1866
+  _globals['_FAILSESSIONREQUEST']._serialized_end=1942
+  _globals['_FAILSESSIONRESPONSE']._serialized_start=1944
+  _globals['_FAILSESSIONRESPONSE']._serialized_end=2016
+  _globals['_UPDATESESSIONREQUEST']._serialized_start=2019
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=2373
+  _globals['_UPDATESESSIONRESPONSE']._serialized_start=2375
+  _globals['_UPDATESESSIONRESPONSE']._serialized_end=2449
+  _globals['_UPDATEPROGRESSREQUEST']._serialized_start=2451
+  _globals['_UPDATEPROGRESSREQUEST']._serialized_end=2575
+  _globals['_UPDATEPROGRESSRESPONSE']._serialized_start=2577
+  _globals['_UPDATEPROGRESSRESPONSE']._serialized_end=2652
+  _globals['_MARKFILESMODIFIEDREQUEST']._serialized_start=2654
+  _globals['_MARKFILESMODIFIEDREQUEST']._serialized_end=2735
+  _globals['_MARKFILESMODIFIEDRESPONSE']._serialized_start=2737
+  _globals['_MARKFILESMODIFIEDRESPONSE']._serialized_end=2815
+  _globals['_DELETESESSIONSREQUEST']._serialized_start=2817
+  _globals['_DELETESESSIONSREQUEST']._serialized_end=2943
+  _globals['_DELETESESSIONSRESPONSE']._serialized_start=2945
+  _globals['_DELETESESSIONSRESPONSE']._serialized_end=3021
+  _globals['_IMPORTSESSIONSREQUEST']._serialized_start=3023
+  _globals['_IMPORTSESSIONSREQUEST']._serialized_end=3098
+  _globals['_IMPORTSESSIONSRESPONSE']._serialized_start=3100
+  _globals['_IMPORTSESSIONSRESPONSE']._serialized_end=3176
+  _globals['_SESSIONSERVICE']._serialized_start=3179
+  _globals['_SESSIONSERVICE']._serialized_end=4875
 # @@protoc_insertion_point(module_scope)

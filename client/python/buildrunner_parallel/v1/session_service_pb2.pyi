@@ -7,6 +7,7 @@ from buildrunner_parallel.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -517,14 +518,24 @@ class UpdateSessionRequest(_message.Message):
     WANTED_WORKERS_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
     ON_FAILURE_FIELD_NUMBER: _builtins.int
+    DECLARED_TASKS_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     session_id: _builtins.str
     max_parallel: _builtins.int
     """Unset fields stay as they are."""
     wanted_workers: _builtins.int
     metadata_json: _builtins.str
+    declared_tasks: _builtins.int
+    """With driver OWNER only: how many tasks are expected."""
     @_builtins.property
     def on_failure(self) -> _types_pb2.FailurePolicy: ...
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """With driver OWNER only, once it is over: when it ended. What is removed
+        after some time goes by that.
+        """
+
     def __init__(
         self,
         *,
@@ -534,17 +545,23 @@ class UpdateSessionRequest(_message.Message):
         wanted_workers: _builtins.int | None = ...,
         metadata_json: _builtins.str | None = ...,
         on_failure: _types_pb2.FailurePolicy | None = ...,
+        declared_tasks: _builtins.int | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_parallel", b"_max_parallel", "_metadata_json", b"_metadata_json", "_wanted_workers", b"_wanted_workers", "max_parallel", b"max_parallel", "metadata_json", b"metadata_json", "on_failure", b"on_failure", "wanted_workers", b"wanted_workers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_declared_tasks", b"_declared_tasks", "_max_parallel", b"_max_parallel", "_metadata_json", b"_metadata_json", "_wanted_workers", b"_wanted_workers", "declared_tasks", b"declared_tasks", "ended_at", b"ended_at", "max_parallel", b"max_parallel", "metadata_json", b"metadata_json", "on_failure", b"on_failure", "wanted_workers", b"wanted_workers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_parallel", b"_max_parallel", "_metadata_json", b"_metadata_json", "_wanted_workers", b"_wanted_workers", "max_parallel", b"max_parallel", "metadata_json", b"metadata_json", "on_failure", b"on_failure", "request_id", b"request_id", "session_id", b"session_id", "wanted_workers", b"wanted_workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_declared_tasks", b"_declared_tasks", "_max_parallel", b"_max_parallel", "_metadata_json", b"_metadata_json", "_wanted_workers", b"_wanted_workers", "declared_tasks", b"declared_tasks", "ended_at", b"ended_at", "max_parallel", b"max_parallel", "metadata_json", b"metadata_json", "on_failure", b"on_failure", "request_id", b"request_id", "session_id", b"session_id", "wanted_workers", b"wanted_workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__declared_tasks: _TypeAlias = _typing.Literal["declared_tasks"]  # noqa: Y015
+    _WhichOneofArgType__declared_tasks: _TypeAlias = _typing.Literal["_declared_tasks", b"_declared_tasks"]  # noqa: Y015
     _WhichOneofReturnType__max_parallel: _TypeAlias = _typing.Literal["max_parallel"]  # noqa: Y015
     _WhichOneofArgType__max_parallel: _TypeAlias = _typing.Literal["_max_parallel", b"_max_parallel"]  # noqa: Y015
     _WhichOneofReturnType__metadata_json: _TypeAlias = _typing.Literal["metadata_json"]  # noqa: Y015
     _WhichOneofArgType__metadata_json: _TypeAlias = _typing.Literal["_metadata_json", b"_metadata_json"]  # noqa: Y015
     _WhichOneofReturnType__wanted_workers: _TypeAlias = _typing.Literal["wanted_workers"]  # noqa: Y015
     _WhichOneofArgType__wanted_workers: _TypeAlias = _typing.Literal["_wanted_workers", b"_wanted_workers"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__declared_tasks) -> _WhichOneofReturnType__declared_tasks | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_parallel) -> _WhichOneofReturnType__max_parallel | None: ...
     @_typing.overload
@@ -723,3 +740,51 @@ class DeleteSessionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteSessionsResponse: _TypeAlias = DeleteSessionsResponse  # noqa: Y015
+
+@_typing.final
+class ImportSessionsRequest(_message.Message):
+    """Of each session these count: session_id (8 to 64 hex digits), name, status,
+    declared_tasks, reported, worker_id, metadata_json, created_at, started_at,
+    ended_at, modified_files, reason. How long ended ones are kept is counted
+    from now.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Session]: ...
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[_types_pb2.Session] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportSessionsRequest: _TypeAlias = ImportSessionsRequest  # noqa: Y015
+
+@_typing.final
+class ImportSessionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Session]:
+        """Those that were not here before."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[_types_pb2.Session] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportSessionsResponse: _TypeAlias = ImportSessionsResponse  # noqa: Y015

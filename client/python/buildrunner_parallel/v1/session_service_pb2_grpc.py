@@ -114,6 +114,11 @@ class SessionServiceStub:
                 request_serializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsRequest.SerializeToString,
                 response_deserializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsResponse.FromString,
                 _registered_method=True)
+        self.ImportSessions = channel.unary_unary(
+                '/buildrunner_parallel.v1.SessionService/ImportSessions',
+                request_serializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsRequest.SerializeToString,
+                response_deserializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -158,7 +163,8 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseSession(self, request, context):
-        """RUNNING to PAUSED. Assigned tasks that have not started are taken back.
+        """RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+        of driver OWNER may be paused before its start: it is started and paused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +206,8 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes settings of a session that is not over.
+        """Changes settings of a session that is not over; of one of driver OWNER its
+        metadata, declared tasks and time of the end also later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,6 +229,15 @@ class SessionServiceServicer:
 
     def DeleteSessions(self, request, context):
         """Removes ended sessions with their tasks, attempts and output.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportSessions(self, request, context):
+        """Takes up to 1,000 sessions of another program over, all or none, with
+        their ids, states and times; they have driver OWNER. Those whose id is here
+        already are passed over, so a repetition does no harm.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,6 +315,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.DeleteSessions,
                     request_deserializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsRequest.FromString,
                     response_serializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsResponse.SerializeToString,
+            ),
+            'ImportSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportSessions,
+                    request_deserializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsRequest.FromString,
+                    response_serializer=buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -689,6 +710,33 @@ class SessionService:
             '/buildrunner_parallel.v1.SessionService/DeleteSessions',
             buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsRequest.SerializeToString,
             buildrunner__parallel_dot_v1_dot_session__service__pb2.DeleteSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/buildrunner_parallel.v1.SessionService/ImportSessions',
+            buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsRequest.SerializeToString,
+            buildrunner__parallel_dot_v1_dot_session__service__pb2.ImportSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

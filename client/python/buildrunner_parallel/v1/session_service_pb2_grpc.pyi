@@ -52,7 +52,9 @@ class SessionServiceStub:
     StartSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]
     """CREATED to RUNNING."""
     PauseSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.PauseSessionRequest, _session_service_pb2.PauseSessionResponse]
-    """RUNNING to PAUSED. Assigned tasks that have not started are taken back."""
+    """RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+    of driver OWNER may be paused before its start: it is started and paused.
+    """
     ResumeSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ResumeSessionRequest, _session_service_pb2.ResumeSessionResponse]
     """PAUSED (or CREATED) to RUNNING."""
     CancelSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.CancelSessionRequest, _session_service_pb2.CancelSessionResponse]
@@ -64,13 +66,20 @@ class SessionServiceStub:
     FailSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.FailSessionRequest, _session_service_pb2.FailSessionResponse]
     """Ends a session of driver OWNER as FAILED; no effect on an ended one."""
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
-    """Changes settings of a session that is not over."""
+    """Changes settings of a session that is not over; of one of driver OWNER its
+    metadata, declared tasks and time of the end also later.
+    """
     UpdateProgress: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.UpdateProgressRequest, _session_service_pb2.UpdateProgressResponse]
     """Sets the counts that the owner reports. No effect on an ended session."""
     MarkFilesModified: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.MarkFilesModifiedRequest, _session_service_pb2.MarkFilesModifiedResponse]
     """Adds paths to the record of modified files."""
     DeleteSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionsRequest, _session_service_pb2.DeleteSessionsResponse]
     """Removes ended sessions with their tasks, attempts and output."""
+    ImportSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ImportSessionsRequest, _session_service_pb2.ImportSessionsResponse]
+    """Takes up to 1,000 sessions of another program over, all or none, with
+    their ids, states and times; they have driver OWNER. Those whose id is here
+    already are passed over, so a repetition does no harm.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -96,7 +105,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     StartSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.StartSessionRequest, _session_service_pb2.StartSessionResponse]  # type: ignore[assignment]
     """CREATED to RUNNING."""
     PauseSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.PauseSessionRequest, _session_service_pb2.PauseSessionResponse]  # type: ignore[assignment]
-    """RUNNING to PAUSED. Assigned tasks that have not started are taken back."""
+    """RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+    of driver OWNER may be paused before its start: it is started and paused.
+    """
     ResumeSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ResumeSessionRequest, _session_service_pb2.ResumeSessionResponse]  # type: ignore[assignment]
     """PAUSED (or CREATED) to RUNNING."""
     CancelSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.CancelSessionRequest, _session_service_pb2.CancelSessionResponse]  # type: ignore[assignment]
@@ -108,13 +119,20 @@ class SessionServiceAsyncStub(SessionServiceStub):
     FailSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.FailSessionRequest, _session_service_pb2.FailSessionResponse]  # type: ignore[assignment]
     """Ends a session of driver OWNER as FAILED; no effect on an ended one."""
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
-    """Changes settings of a session that is not over."""
+    """Changes settings of a session that is not over; of one of driver OWNER its
+    metadata, declared tasks and time of the end also later.
+    """
     UpdateProgress: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateProgressRequest, _session_service_pb2.UpdateProgressResponse]  # type: ignore[assignment]
     """Sets the counts that the owner reports. No effect on an ended session."""
     MarkFilesModified: _aio.UnaryUnaryMultiCallable[_session_service_pb2.MarkFilesModifiedRequest, _session_service_pb2.MarkFilesModifiedResponse]  # type: ignore[assignment]
     """Adds paths to the record of modified files."""
     DeleteSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionsRequest, _session_service_pb2.DeleteSessionsResponse]  # type: ignore[assignment]
     """Removes ended sessions with their tasks, attempts and output."""
+    ImportSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ImportSessionsRequest, _session_service_pb2.ImportSessionsResponse]  # type: ignore[assignment]
+    """Takes up to 1,000 sessions of another program over, all or none, with
+    their ids, states and times; they have driver OWNER. Those whose id is here
+    already are passed over, so a repetition does no harm.
+    """
 
 class SessionServiceServicer:
     """Every mutating call of the protocol takes a `request_id` of the caller's
@@ -162,7 +180,9 @@ class SessionServiceServicer:
         request: _session_service_pb2.PauseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.PauseSessionResponse, _abc.Awaitable[_session_service_pb2.PauseSessionResponse]]:
-        """RUNNING to PAUSED. Assigned tasks that have not started are taken back."""
+        """RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+        of driver OWNER may be paused before its start: it is started and paused.
+        """
 
     def ResumeSession(
         self,
@@ -204,7 +224,9 @@ class SessionServiceServicer:
         request: _session_service_pb2.UpdateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.UpdateSessionResponse, _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]]:
-        """Changes settings of a session that is not over."""
+        """Changes settings of a session that is not over; of one of driver OWNER its
+        metadata, declared tasks and time of the end also later.
+        """
 
     def UpdateProgress(
         self,
@@ -226,5 +248,15 @@ class SessionServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.DeleteSessionsResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionsResponse]]:
         """Removes ended sessions with their tasks, attempts and output."""
+
+    def ImportSessions(
+        self,
+        request: _session_service_pb2.ImportSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ImportSessionsResponse, _abc.Awaitable[_session_service_pb2.ImportSessionsResponse]]:
+        """Takes up to 1,000 sessions of another program over, all or none, with
+        their ids, states and times; they have driver OWNER. Those whose id is here
+        already are passed over, so a repetition does no harm.
+        """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

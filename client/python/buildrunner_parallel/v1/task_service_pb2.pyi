@@ -331,10 +331,19 @@ class ListTasksRequest(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    WITH_SPECS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """Empty, with `pool`: of all sessions."""
     page_size: _builtins.int
     """0 means 100; at most 1000."""
     page_token: _builtins.str
+    pool: _builtins.str
+    """Only external tasks of this pool, and of these only what is not over."""
+    with_specs: _builtins.bool
+    """With `pool`: add what each task carries. A page may then be shorter than
+    asked for, and still not be the last.
+    """
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.TaskStatus.ValueType]:
         """Empty: all."""
@@ -346,12 +355,16 @@ class ListTasksRequest(_message.Message):
         statuses: _abc.Iterable[_types_pb2.TaskStatus.ValueType] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        pool: _builtins.str | None = ...,
+        with_specs: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "pool", b"pool"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "page_size", b"page_size", "page_token", b"page_token", "pool", b"pool", "session_id", b"session_id", "statuses", b"statuses", "with_specs", b"with_specs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
+    _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
 
 Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
 
@@ -361,18 +374,28 @@ class ListTasksResponse(_message.Message):
 
     TASKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SPECS_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    total_count: _builtins.int
+    """With `pool`: how many there are in all."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskSummary]: ...
+    @_builtins.property
+    def specs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskSpec]:
+        """With `with_specs`: one for each of `tasks`."""
+
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[_types_pb2.TaskSummary] | None = ...,
         next_page_token: _builtins.str = ...,
+        specs: _abc.Iterable[_types_pb2.TaskSpec] | None = ...,
+        total_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "specs", b"specs", "tasks", b"tasks", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

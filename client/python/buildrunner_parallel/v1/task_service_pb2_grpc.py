@@ -123,7 +123,8 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Summaries in order of submission.
+        """Summaries in order of submission: those of a session, or those of a pool
+        of external workers that are not over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

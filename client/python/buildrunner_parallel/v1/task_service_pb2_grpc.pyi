@@ -48,7 +48,9 @@ class TaskServiceStub:
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]
     """One task with its attempts."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
-    """Summaries in order of submission."""
+    """Summaries in order of submission: those of a session, or those of a pool
+    of external workers that are not over.
+    """
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListAttemptsRequest, _task_service_pb2.ListAttemptsResponse]
     """Ended attempts in the order in which their ends became durable: a job log,
     and the way to read the results of many tasks.
@@ -82,7 +84,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """One task with its attempts."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Summaries in order of submission."""
+    """Summaries in order of submission: those of a session, or those of a pool
+    of external workers that are not over.
+    """
     ListAttempts: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListAttemptsRequest, _task_service_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     """Ended attempts in the order in which their ends became durable: a job log,
     and the way to read the results of many tasks.
@@ -138,7 +142,9 @@ class TaskServiceServicer:
         request: _task_service_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTasksResponse, _abc.Awaitable[_task_service_pb2.ListTasksResponse]]:
-        """Summaries in order of submission."""
+        """Summaries in order of submission: those of a session, or those of a pool
+        of external workers that are not over.
+        """
 
     def ListAttempts(
         self,

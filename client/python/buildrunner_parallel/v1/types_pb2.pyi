@@ -572,7 +572,7 @@ class Session(_message.Message):
     driver: Global___SessionDriver.ValueType
     declared_tasks: _builtins.int
     """How many tasks will be submitted in all, 0 when not declared. The last of
-    them seals the session.
+    them seals the session; with driver OWNER it is only what is expected.
     """
     max_parallel: _builtins.int
     """The most tasks of this session that may run at once; 0 means no cap."""
@@ -884,7 +884,9 @@ class TaskSpec(_message.Message):
     priority: _builtins.int
     """Higher goes first, among all sessions. -1000 to 1000."""
     wanted_worker_id: _builtins.str
-    """The one worker that may run it; empty means any."""
+    """The one worker that may run it; empty means any. An external task is not
+    bound to a worker that is OFFLINE or gone.
+    """
     slots: _builtins.int
     """How many of a worker's slots it takes; 0 means 1."""
     metadata_json: _builtins.str
@@ -1366,6 +1368,7 @@ class Worker(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     SLOTS_TAKEN_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     status: Global___WorkerStatus.ValueType
     draining: _builtins.bool
@@ -1386,6 +1389,8 @@ class Worker(_message.Message):
     """False while no stream of it is open."""
     slots_taken: _builtins.int
     """Slots taken by started and assigned attempts."""
+    lease_ms: _builtins.int
+    """Its own lease; 0 when it has the coordinator's."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1424,10 +1429,11 @@ class Worker(_message.Message):
         revision: _builtins.int = ...,
         connected: _builtins.bool = ...,
         slots_taken: _builtins.int = ...,
+        lease_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "last_heartbeat_at", b"last_heartbeat_at", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "connected", b"connected", "draining", b"draining", "host", b"host", "kinds", b"kinds", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "metadata_json", b"metadata_json", "pid", b"pid", "pool", b"pool", "registered_at", b"registered_at", "revision", b"revision", "session_id", b"session_id", "slots", b"slots", "slots_taken", b"slots_taken", "status", b"status", "tasks", b"tasks", "tasks_failed", b"tasks_failed", "tasks_succeeded", b"tasks_succeeded", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "connected", b"connected", "draining", b"draining", "host", b"host", "kinds", b"kinds", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "lease_ms", b"lease_ms", "metadata_json", b"metadata_json", "pid", b"pid", "pool", b"pool", "registered_at", b"registered_at", "revision", b"revision", "session_id", b"session_id", "slots", b"slots", "slots_taken", b"slots_taken", "status", b"status", "tasks", b"tasks", "tasks_failed", b"tasks_failed", "tasks_succeeded", b"tasks_succeeded", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1440,20 +1446,27 @@ class TaskRef(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TASK_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     task_id: _builtins.str
     attempt: _builtins.int
     """The present or the wanted attempt's number; 0 where it does not matter."""
+    attempt_id: _builtins.str
+    """In Worker.tasks: of the present attempt, as reports on it carry them."""
+    fence: _builtins.int
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         task_id: _builtins.str = ...,
         attempt: _builtins.int = ...,
+        attempt_id: _builtins.str = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "session_id", b"session_id", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_id", b"attempt_id", "fence", b"fence", "session_id", b"session_id", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

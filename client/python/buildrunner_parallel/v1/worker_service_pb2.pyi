@@ -32,6 +32,7 @@ from buildrunner_parallel.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -186,6 +187,7 @@ class Hello(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Empty for a new worker; else the id from an earlier welcome."""
     host: _builtins.str
@@ -207,12 +209,22 @@ class Hello(_message.Message):
     max_message_bytes: _builtins.int
     """The largest message that it takes; 0 means 4 MiB."""
     workspace_id: _builtins.str
+    lease_ms: _builtins.int
+    """Its own lease, for external workers only; 0 means the coordinator's."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def kinds(self) -> _types_pb2.WorkerKinds: ...
     @_builtins.property
-    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"ignores-case": its checkout does not tell names apart by their case.
+        "passive", of external workers with Register: it is sent nothing and claims
+        nothing. It gets a task whenever it is IDLE, reads from its record
+        (Worker.tasks) what it has, and that counts as started at once. Nothing
+        stops its work at the end of its lease, so the task is not held back for
+        the lock delay then. Nothing is lost when the coordinator starts anew.
+        """
+
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldAttempt]:
         """Every attempt that it has, started or not, and every one whose report is
@@ -239,10 +251,11 @@ class Hello(_message.Message):
         epoch: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
         workspace_id: _builtins.str = ...,
+        lease_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credit", b"credit", "epoch", b"epoch", "held", b"held", "host", b"host", "kinds", b"kinds", "labels", b"labels", "max_message_bytes", b"max_message_bytes", "metadata_json", b"metadata_json", "pid", b"pid", "pool", b"pool", "session_id", b"session_id", "slots", b"slots", "store_id", b"store_id", "version", b"version", "worker_id", b"worker_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "credit", b"credit", "epoch", b"epoch", "held", b"held", "host", b"host", "kinds", b"kinds", "labels", b"labels", "lease_ms", b"lease_ms", "max_message_bytes", b"max_message_bytes", "metadata_json", b"metadata_json", "pid", b"pid", "pool", b"pool", "session_id", b"session_id", "slots", b"slots", "store_id", b"store_id", "version", b"version", "worker_id", b"worker_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1274,11 +1287,31 @@ class UpdateWorkerRequest(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     METADATA_JSON_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
+    LAST_HEARTBEAT_AT_FIELD_NUMBER: _builtins.int
+    ADD_SUCCEEDED_FIELD_NUMBER: _builtins.int
+    ADD_FAILED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     worker_id: _builtins.str
     metadata_json: _builtins.str
     """Unset fields stay as they are."""
     status: _types_pb2.WorkerStatus.ValueType
+    """Of external workers only. BUSY: a passive one gets nothing. OFFLINE: as if
+    its lease were over.
+    """
+    lease_ms: _builtins.int
+    """Of external workers only: its lease, from its last heartbeat on."""
+    add_succeeded: _builtins.int
+    """Tasks that it did without having been given them by the coordinator: added
+    to its counts. Of external workers only.
+    """
+    add_failed: _builtins.int
+    @_builtins.property
+    def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard, if that was earlier than is known here; its lease
+        ends so much sooner. Of external workers only.
+        """
+
     def __init__(
         self,
         *,
@@ -1286,13 +1319,22 @@ class UpdateWorkerRequest(_message.Message):
         worker_id: _builtins.str = ...,
         metadata_json: _builtins.str | None = ...,
         status: _types_pb2.WorkerStatus.ValueType = ...,
+        lease_ms: _builtins.int | None = ...,
+        last_heartbeat_at: _timestamp_pb2.Timestamp | None = ...,
+        add_succeeded: _builtins.int = ...,
+        add_failed: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_metadata_json", b"_metadata_json", "metadata_json", b"metadata_json"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms", "_metadata_json", b"_metadata_json", "last_heartbeat_at", b"last_heartbeat_at", "lease_ms", b"lease_ms", "metadata_json", b"metadata_json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_metadata_json", b"_metadata_json", "metadata_json", b"metadata_json", "request_id", b"request_id", "status", b"status", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms", "_metadata_json", b"_metadata_json", "add_failed", b"add_failed", "add_succeeded", b"add_succeeded", "last_heartbeat_at", b"last_heartbeat_at", "lease_ms", b"lease_ms", "metadata_json", b"metadata_json", "request_id", b"request_id", "status", b"status", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lease_ms: _TypeAlias = _typing.Literal["lease_ms"]  # noqa: Y015
+    _WhichOneofArgType__lease_ms: _TypeAlias = _typing.Literal["_lease_ms", b"_lease_ms"]  # noqa: Y015
     _WhichOneofReturnType__metadata_json: _TypeAlias = _typing.Literal["metadata_json"]  # noqa: Y015
     _WhichOneofArgType__metadata_json: _TypeAlias = _typing.Literal["_metadata_json", b"_metadata_json"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lease_ms) -> _WhichOneofReturnType__lease_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__metadata_json) -> _WhichOneofReturnType__metadata_json | None: ...
 
 Global___UpdateWorkerRequest: _TypeAlias = UpdateWorkerRequest  # noqa: Y015

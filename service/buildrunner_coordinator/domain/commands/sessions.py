@@ -106,6 +106,34 @@ class UpdateSession:
     metadata_json: str | None = None
     failure_action: FailureAction | None = None
     failure_limit: int | None = None
+    declared_tasks: int | None = None
+    ended_at_us: int = 0
+    """0: as it is."""
+
+
+@dataclass(slots=True)
+class ImportedSession:
+    """A session of another program, as it was there. Times are of the wall clock; 0: not yet."""
+
+    session_id: str
+    name: str
+    status: SessionStatus
+    declared_tasks: int = 0
+    reported: tuple[int, int, int] = (0, 0, 0)
+    worker_id: str = ""
+    metadata_json: str = "{}"
+    created_at_us: int = 0
+    started_at_us: int = 0
+    ended_at_us: int = 0
+    modified_files: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class ImportSessions:
+    """Replies list[SessionRow]: those that were not here before."""
+
+    sessions: tuple[ImportedSession, ...]
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buildrunner_coordinator.domain.model import Kinds, Merge, Outcome, WorkerStatus
+from buildrunner_coordinator.domain.model import Kinds, Merge, Outcome, TaskStatus, WorkerStatus
 
 
 @dataclass(slots=True)
@@ -39,6 +39,8 @@ class Register:
     held: tuple[Held, ...] = ()
     credit: int = 0
     store_id: str = ""
+    lease_ms: int = 0
+    """Of an external worker; 0: the coordinator's."""
     polls: bool = False
     """It has no stream: it asks for tasks with SetCredit."""
 
@@ -200,6 +202,12 @@ class UpdateWorker:
     worker_id: str
     metadata_json: str | None = None
     status: WorkerStatus | None = None
+    lease_ms: int | None = None
+    heartbeat_at_us: int = 0
+    """When it was last heard; 0: as is known."""
+    succeeded: int = 0
+    failed: int = 0
+    """Tasks that it did by itself, to be added to its counts."""
 
 
 @dataclass(slots=True)
@@ -236,3 +244,14 @@ class ListPools:
     """Replies list[PoolRow]."""
 
     host: str = ""
+
+
+@dataclass(slots=True)
+class ListPoolTasks:
+    """Replies PoolTaskPage: external tasks that are not over. `after` is the index of the last one seen."""
+
+    pool: str
+    session_id: str = ""
+    statuses: tuple[TaskStatus, ...] = ()
+    after: int = 0
+    limit: int = 100

@@ -34,6 +34,11 @@ def timestamp(at_us: int) -> Timestamp | None:
     return Timestamp(seconds=seconds, nanos=rest_us * 1000)
 
 
+def microseconds(at: Timestamp) -> int:
+    """Since 1970; whatever the message says, within the years that can be shown."""
+    return min(max(at.seconds * 1_000_000 + at.nanos // 1000, 0), _LATEST_US)
+
+
 def varint(number: int) -> bytes:
     """`number`, of at most 64 bits, as protobuf writes an int64."""
     if 0 <= number < 0x80:

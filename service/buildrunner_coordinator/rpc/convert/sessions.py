@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 
 from buildrunner_coordinator.domain.changes import SessionRow
 from buildrunner_coordinator.domain.commands import (
     CreateSession,
     DeleteSessions,
+    ImportedSession,
+    ImportSessions,
     ListSessions,
     MarkFilesModified,
     UpdateProgress,
@@ -17,10 +21,13 @@ from buildrunner_coordinator.domain.model import Driver, FailureAction
 from buildrunner_coordinator.domain.paths import normalise
 from buildrunner_coordinator.domain.replies import Summary
 from buildrunner_coordinator.rpc.convert.basics import (
+    MAX_TEXT_BYTES,
     check_name,
     check_object,
     check_range,
     invalid,
+    microseconds,
+    one_line,
     page_size,
     page_start,
     timestamp,
@@ -33,6 +40,8 @@ from buildrunner_parallel.v1 import types_pb2 as types
 MAX_COUNT = (1 << 31) - 1
 MAX_WORKERS = 1000
 MAX_PATHS = 10_000
+MAX_IMPORTED = 1000
+_ID = re.compile("[0-9a-f]{8,64}")
 
 
 def session_message(row: SessionRow) -> types.Session:
@@ -137,7 +146,15 @@ def update_command(request: pb.UpdateSessionRequest) -> UpdateSession:
         metadata_json=None if metadata is None else check_object(metadata, "session's metadata"),
         failure_action=action,
         failure_limit=limit,
+        declared_tasks=_optional_count(request),
+        ended_at_us=microseconds(request.ended_at) if request.HasField("ended_at") else 0,
     )
+
+
+def _optional_count(request: pb.UpdateSessionRequest) -> int | None:
+    if not request.HasField("declared_tasks"):
+        return None
+    return check_range(request.declared_tasks, 0, MAX_COUNT, "number of declared tasks")
 
 
 def optional_workers(wanted: int | None) -> int | None:
@@ -145,19 +162,59 @@ def optional_workers(wanted: int | None) -> int | None:
 
 
 def progress_command(request: pb.UpdateProgressRequest) -> UpdateProgress:
-    progress = request.progress
-    return UpdateProgress(
-        session_id=request.session_id,
-        completed=check_range(progress.completed, 0, MAX_COUNT, "number of completed tasks"),
-        failed=check_range(progress.failed, 0, MAX_COUNT, "number of failed tasks"),
-        in_progress=check_range(progress.in_progress, 0, MAX_COUNT, "number of tasks in progress"),
+    completed, failed, in_progress = _reported(request.progress)
+    return UpdateProgress(request.session_id, completed, failed, in_progress)
+
+
+def _reported(progress: types.ReportedProgress) -> tuple[int, int, int]:
+    return (
+        check_range(progress.completed, 0, MAX_COUNT, "number of completed tasks"),
+        check_range(progress.failed, 0, MAX_COUNT, "number of failed tasks"),
+        check_range(progress.in_progress, 0, MAX_COUNT, "number of tasks in progress"),
     )
 
 
 def modified_command(request: pb.MarkFilesModifiedRequest) -> MarkFilesModified:
-    if len(request.paths) > MAX_PATHS:
-        raise invalid(f"{len(request.paths)} paths in one request; at most {MAX_PATHS} are taken.")
-    return MarkFilesModified(request.session_id, tuple(normalise(path) for path in request.paths))
+    return MarkFilesModified(request.session_id, _paths(request.paths))
+
+
+def _paths(paths: Sequence[str]) -> tuple[str, ...]:
+    if len(paths) > MAX_PATHS:
+        raise invalid(f"{len(paths)} paths in one request; at most {MAX_PATHS} are taken.")
+    return tuple(normalise(path) for path in paths)
+
+
+def import_command(request: pb.ImportSessionsRequest) -> ImportSessions:
+    if len(request.sessions) > MAX_IMPORTED:
+        raise invalid(f"{len(request.sessions)} sessions in one request; at most {MAX_IMPORTED} are taken.")
+    found = tuple(_imported(one) for one in request.sessions)
+    if len({one.session_id for one in found}) < len(found):
+        raise invalid("Two of the sessions have the same id. Give each once.")
+    return ImportSessions(found)
+
+
+def _imported(one: types.Session) -> ImportedSession:
+    if not _ID.fullmatch(one.session_id):
+        raise invalid(
+            f"The session's id must be 8 to 64 lower-case hex digits, found {one.session_id[:80]!r}."
+        )
+    status = SESSION_STATUS.domain(one.status)
+    if status is None:
+        raise invalid(f"Session {one.session_id} has no status. Give one.")
+    return ImportedSession(
+        session_id=one.session_id,
+        name=check_name(one.name, "session's name", required=True),
+        status=status,
+        declared_tasks=check_range(one.declared_tasks, 0, MAX_COUNT, "number of declared tasks"),
+        reported=_reported(one.reported),
+        worker_id=check_name(one.worker_id, "worker's id"),
+        metadata_json=check_object(one.metadata_json, "session's metadata"),
+        created_at_us=microseconds(one.created_at),
+        started_at_us=microseconds(one.started_at),
+        ended_at_us=microseconds(one.ended_at),
+        modified_files=tuple(sorted(set(_paths(one.modified_files)))),
+        reason=one_line(one.reason, MAX_TEXT_BYTES),
+    )
 
 
 def delete_command(request: pb.DeleteSessionsRequest) -> DeleteSessions:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from buildrunner_coordinator.domain.changes import MetaRow, PoolRow
-from buildrunner_coordinator.domain.commands import Held, ListWorkers, Register, SetPool
+from buildrunner_coordinator.domain.commands import Held, ListWorkers, Register, SetPool, UpdateWorker
 from buildrunner_coordinator.domain.model import Kinds, Settings
 from buildrunner_coordinator.domain.replies import Registered, WorkerView
 from buildrunner_coordinator.rpc.convert.basics import (
@@ -14,6 +14,7 @@ from buildrunner_coordinator.rpc.convert.basics import (
     check_object,
     check_range,
     invalid,
+    microseconds,
     page_size,
     page_start,
     timestamp,
@@ -27,6 +28,8 @@ MAX_CREDIT = 100_000
 MAX_NAMES = 1000
 MAX_POOL = 1000
 MAX_MESSAGE_BYTES = 4 << 20
+MAX_LEASE_MS = 7 * 86_400_000
+MAX_ADDED = 1_000_000
 
 
 def register_command(hello: pb.Hello, seed: int, *, polls: bool = False) -> Register:
@@ -48,7 +51,29 @@ def register_command(hello: pb.Hello, seed: int, *, polls: bool = False) -> Regi
         held=held_attempts(hello.held),
         credit=check_range(hello.credit, 0, MAX_CREDIT, "credit") or (0 if polls else slots),
         store_id=hello.store_id,
+        lease_ms=_own_lease(hello.lease_ms, hello.kinds),
         polls=polls,
+    )
+
+
+def _own_lease(lease_ms: int, kinds: types.WorkerKinds) -> int:
+    if lease_ms and not kinds.external:
+        raise invalid("Only an external worker has a lease of its own: leave lease_ms out.")
+    return check_range(lease_ms, 0, MAX_LEASE_MS, "lease in milliseconds")
+
+
+def update_command(request: pb.UpdateWorkerRequest) -> UpdateWorker:
+    metadata = request.metadata_json if request.HasField("metadata_json") else None
+    lease_ms = request.lease_ms if request.HasField("lease_ms") else None
+    heard = request.last_heartbeat_at if request.HasField("last_heartbeat_at") else None
+    return UpdateWorker(
+        request.worker_id,
+        None if metadata is None else check_object(metadata, "worker's metadata"),
+        WORKER_STATUS.domain(request.status),
+        None if lease_ms is None else check_range(lease_ms, 0, MAX_LEASE_MS, "lease in milliseconds"),
+        0 if heard is None else max(1, microseconds(heard)),
+        check_range(request.add_succeeded, 0, MAX_ADDED, "number of tasks"),
+        check_range(request.add_failed, 0, MAX_ADDED, "number of tasks"),
     )
 
 
@@ -107,7 +132,10 @@ def worker_message(view: WorkerView) -> types.Worker:
         ),
         pool=worker.pool,
         session_id=worker.session_id,
-        tasks=[types.TaskRef(session_id=s, task_id=t, attempt=number) for s, t, number in view.tasks],
+        tasks=[
+            types.TaskRef(session_id=s, task_id=t, attempt=number, attempt_id=attempt_id, fence=fence)
+            for (s, t, number, fence), attempt_id in zip(view.tasks, view.attempt_ids, strict=True)
+        ],
         tasks_succeeded=worker.succeeded,
         tasks_failed=worker.failed,
         registered_at=timestamp(worker.registered_at_us),
@@ -117,6 +145,7 @@ def worker_message(view: WorkerView) -> types.Worker:
         revision=worker.revision,
         connected=worker.connected,
         slots_taken=worker.slots_taken,
+        lease_ms=worker.lease_ms,
     )
 
 
