@@ -75,6 +75,8 @@ def test_sessions_from_elsewhere_keep_ids_states_and_times(stage):
 
 def test_an_import_is_repeated_without_harm(stage):
     command = c.ImportSessions((imported("aaaaaaaa", "running"),))
+    looked = stage.do(c.ImportSessions(command.sessions, dry_run=True))
+    assert ([one.session_id for one in looked], stage.core.sessions) == (["aaaaaaaa"], {})
     stage.do(command)
     stage.do(c.CompleteSession("aaaaaaaa"))
     assert stage.do(command) == []

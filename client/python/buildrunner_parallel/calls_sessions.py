@@ -203,10 +203,13 @@ def delete_sessions(
     return Call(lambda stubs: stubs.sessions.DeleteSessions, request, read_list(Session, "sessions"))
 
 
-def import_sessions(self: Scope, sessions: Sequence[Session]) -> Call[list[Session]]:
+def import_sessions(
+    self: Scope, sessions: Sequence[Session], *, dry_run: bool = False
+) -> Call[list[Session]]:
     """Takes sessions of another program over, at most 1,000, all or none, with their ids, states and times;
-    they have driver owner. Returns those whose id was not here before; the others stay as they are."""
-    request = wire.ImportSessionsRequest(sessions=[_to_wire(one) for one in sessions])
+    they have driver owner. Returns those whose id was not here before; the others stay as they are. With
+    `dry_run` nothing is taken. Raises InvalidRequestError when one of them is not fit."""
+    request = wire.ImportSessionsRequest(sessions=[_to_wire(one) for one in sessions], dry_run=dry_run)
     return Call(lambda stubs: stubs.sessions.ImportSessions, request, read_list(Session, "sessions"))
 
 

@@ -22,17 +22,23 @@ def import_sessions(core: State, command: c.ImportSessions, now: Time) -> Callab
     new = [one for one in command.sessions if one.session_id not in core.sessions]
     # In the order of their creation, so that lists show the newest first.
     new.sort(key=lambda one: one.created_at_us)
+    if command.dry_run:
+        return lambda: [session_row(_made(core, one, now)) for one in new]
     added = [_add(core, one, now) for one in new]
     return lambda: [session_row(session) for session in added]
 
 
-def _add(core: State, one: c.ImportedSession, now: Time) -> Session:
-    session = Session(
+def _made(core: State, one: c.ImportedSession, now: Time) -> Session:
+    return Session(
         one.session_id, core.workspace_id, one.name, one.status, driver=Driver.OWNER,
         declared_tasks=one.declared_tasks, worker_id=one.worker_id, metadata_json=one.metadata_json,
         created_at_us=one.created_at_us or now.wall_us, started_at_us=one.started_at_us, reason=one.reason,
         reported=one.reported, modified_files=one.modified_files, order=core.next_order,
     )  # fmt: skip
+
+
+def _add(core: State, one: c.ImportedSession, now: Time) -> Session:
+    session = _made(core, one, now)
     core.next_order += 1
     core.sessions[session.session_id] = session
     core.touch(session)

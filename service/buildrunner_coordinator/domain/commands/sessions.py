@@ -134,6 +134,7 @@ class ImportSessions:
     """Replies list[SessionRow]: those that were not here before."""
 
     sessions: tuple[ImportedSession, ...]
+    dry_run: bool = False
 
 
 @dataclass(slots=True)

@@ -190,7 +190,7 @@ def import_command(request: pb.ImportSessionsRequest) -> ImportSessions:
     found = tuple(_imported(one) for one in request.sessions)
     if len({one.session_id for one in found}) < len(found):
         raise invalid("Two of the sessions have the same id. Give each once.")
-    return ImportSessions(found)
+    return ImportSessions(found, request.dry_run)
 
 
 def _imported(one: types.Session) -> ImportedSession:
