@@ -30,19 +30,22 @@ def submit_tasks(
     *,
     seal: bool = False,
     omit_tasks: bool = False,
+    request_id: str = "",
 ) -> Steps[list[TaskSummary]]:
     """Adds tasks to an open session, in requests of up to 1,000, each all or none.
 
     `tasks` may be a generator of any length: it is read a request at a time. `seal` says that no more will
-    come. With `omit_tasks` the list is empty, and nothing is kept of what was sent. Raises
+    come. With `omit_tasks` the list is empty, and nothing is kept of what was sent. `request_id` (at most 120
+    bytes, one of your own making) makes it harmless to submit the same once more, from this client. Raises
     InvalidRequestError (unknown need, cycle), RefusedError (an id that exists), WrongStateError (sealed, or
     over); earlier requests stand.
     """
     summaries: list[TaskSummary] = []
     pieces = batches(placed(self, task) for task in tasks)
-    for piece, is_last in _with_last(pieces) if seal else ((piece, False) for piece in pieces):
+    numbered = enumerate(_with_last(pieces) if seal else ((piece, False) for piece in pieces))
+    for number, (piece, is_last) in numbered:
         request = wire.SubmitTasksRequest(
-            request_id=new_request_id(),
+            request_id=f"{request_id}/{number}" if request_id else new_request_id(),
             session_id=session_id,
             tasks=piece,
             seal=is_last,

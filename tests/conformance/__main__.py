@@ -1,0 +1,103 @@
+"""`python -m tests.conformance`: the kit as a program, for this checkout's languages or any third program."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .programs import KINDS, ROOT, Programs, command_line, find_programs
+from .running import FAILED, OK, Result, run
+from .scenarios import Scenario, all_scenarios
+from .table import draw, write_page
+
+PAGE = ROOT / "docs" / "clients.md"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.conformance",
+        description="Runs clients and workers through the conformance scenarios. Exit code 1 if one fails.",
+        epilog="Without --client and --worker: those of client/*/conformance.json.",
+    )
+    add = parser.add_argument
+    add("--client", default="", metavar="CMD", help="command line of a client under test")
+    add("--worker", default="", metavar="CMD", help="command line of a worker under test")
+    add("--kind", choices=KINDS, default="stream", help="how that worker talks (default stream)")
+    add("--name", default="yours", help="what to call it in the table")
+    add("--language", action="append", default=[], metavar="LANG", help="only this one; repeatable")
+    add(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only those whose name has this; repeatable",
+    )
+    add("--jobs", type=int, default=1, metavar="N", help="scenarios at a time (default 1)")
+    add("--list", action="store_true", help="name the scenarios, and run nothing")
+    add("--write", action="store_true", help="keep the table in docs/clients.md")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 all well, 1 a scenario failed, 2 wrong usage."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    chosen = [
+        one for one in all_scenarios().values()
+        if not given.scenario or any(word in one.name for word in given.scenario)
+    ]  # fmt: skip
+    if not chosen:
+        parser.error(f"no scenario is named {' or '.join(given.scenario)}; --list names them")
+    if given.list:
+        print("\n".join(f"{one.name:<44} {one.about}" for one in chosen))
+        return 0
+    languages = _languages(given, parser)
+    ready = [one for one in languages if not one.missing]
+    for one in languages:
+        if one.missing:
+            print(f"{one.language}: not run: {one.missing}; make -C {one.folder} build", file=sys.stderr)
+    results = _run_all(ready, chosen, given.jobs)
+    print(draw(results, languages, chosen))
+    if given.write:
+        write_page(PAGE, results, languages, chosen)
+    return 1 if any(result.state == FAILED for result in results) else 0
+
+
+def _languages(given: argparse.Namespace, parser: argparse.ArgumentParser) -> list[Programs]:
+    if given.client or given.worker:
+        here = Path.cwd()
+        client, worker = (command_line(shlex.split(text), here) for text in (given.client, given.worker))
+        return [Programs(given.name, here, client, worker, given.kind)]
+    found = find_programs()
+    wanted = {name.lower() for name in given.language}
+    chosen = [one for one in found if not wanted or {one.language.lower(), one.folder.name} & wanted]
+    if not chosen:
+        parser.error(
+            f"there is none of {', '.join(given.language)}; found: {', '.join(o.language for o in found)}"
+        )
+    return chosen
+
+
+def _run_all(languages: list[Programs], chosen: list[Scenario], jobs: int) -> list[Result]:
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        pairs = [(language, one) for language in languages for one in chosen]
+        results = []
+        for result in pool.map(lambda pair: run(*pair), pairs):
+            print(
+                f"{result.language} {result.scenario}: {result.state} ({result.seconds:.1f} s)",
+                file=sys.stderr,
+            )
+            if result.state != OK and result.reason:
+                print(f"  {result.reason}", file=sys.stderr)
+            if result.evidence:
+                print("\n".join(f"    {line}" for line in result.evidence.splitlines()), file=sys.stderr)
+            results.append(result)
+        return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

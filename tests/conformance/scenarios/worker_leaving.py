@@ -1,0 +1,86 @@
+"""Workers: how they leave, and how they are turned away."""
+
+from __future__ import annotations
+
+import signal
+
+from ..specs import call, expect, holds, shell, until
+from ..stage import Stage
+from . import scenario
+
+WAITS = "echo began >>{0}/began; until [ -e {0}/go ]; do sleep 0.05; done; echo done >>{0}/done"
+
+
+@scenario("worker")
+def drain_on_sigterm(stage: Stage) -> None:
+    """SIGTERM: takes nothing new, finishes what runs, reports, says goodbye, exits with 0."""
+    process, record = stage.worker("--slots", "1")
+    session = stage.observer.begin("drained")
+    stage.observer.submit(session, shell("runs", WAITS.format(stage.folder)), shell("waits", "true"))
+    until(lambda: stage.lines("began"), "the first task runs")
+    process.send(signal.SIGTERM)
+    until(lambda: _is_draining(stage, record.worker_id), "the coordinator knows that it drains")
+    until(lambda: stage.status(session, "waits") == "queued", "what has not started is given back")
+    holds(process.is_alive, "it must not leave while a task runs")
+    stage.path("go").touch()
+    expect(process.exit_code(), 0, "the exit code")
+    task = stage.over(session, "runs")
+    expect(len(task.attempts), 1, "attempts")
+    expect(stage.status(session, "waits"), "queued", "what it did not take")
+    holds(stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+
+
+@scenario("worker")
+def drain_asked_by_the_coordinator(stage: Stage) -> None:
+    """A worker that is told to drain finishes what runs, takes nothing new, and leaves with 0."""
+    process, record = stage.worker("--slots", "1")
+    session = stage.observer.begin("drained")
+    stage.observer.submit(session, shell("runs", WAITS.format(stage.folder)))
+    until(lambda: stage.lines("began"), "the first task runs")
+    stage.observer.drain(record.worker_id)
+    stage.observer.submit(session, call("waits", "echo"))
+    stage.path("go").touch()
+    expect(process.exit_code(), 0, "the exit code")
+    stage.over(session, "runs")
+    expect(stage.status(session, "waits"), "queued", "what it did not take")
+    until(lambda: stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+
+
+@scenario("worker")
+def drain_of_an_idle_worker(stage: Stage) -> None:
+    """SIGTERM ends a worker that has nothing to do at once, with 0 and a goodbye."""
+    process, record = stage.worker()
+    process.send(signal.SIGTERM)
+    expect(process.exit_code(), 0, "the exit code")
+    holds(stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+
+
+@scenario("worker")
+def wrong_token(stage: Stage) -> None:
+    """A token that is refused ends the worker with an exit code that is not 0, and says so."""
+    process = stage.start_worker(token="not-the-token")
+    code = process.exit_code()
+    holds(code > 0, f"the exit code is {code}")
+    holds(process.stderr.strip(), "it must say why on standard error")
+    expect(list(stage.observer.all_workers()), [], "workers")
+
+
+@scenario("worker", "--lease", "5s", "--lock-delay", "1s", "--heartbeat-interval", "500ms")
+def killed_in_the_middle(stage: Stage) -> None:
+    """A worker killed with -9 takes its tasks down, and another one runs them."""
+    process, _ = stage.worker()
+    session = stage.observer.begin("killed")
+    stage.observer.submit(session, stage.marked(shell("survives", WAITS.format(stage.folder))))
+    until(lambda: stage.lines("began"), "the task runs")
+    process.kill()
+    stage.worker()
+    until(lambda: len(stage.lines("began")) == 2, "the task runs again")
+    stage.path("go").touch()
+    task = stage.over(session, "survives")
+    expect(len(task.attempts), 2, "attempts")
+    expect(stage.observer.kinds(session, "survives").count("ended"), 1, "how often it ended")
+
+
+def _is_draining(stage: Stage, worker_id: str) -> bool:
+    known = stage.worker_record(worker_id)
+    return known is None or known.draining
