@@ -13,6 +13,11 @@ BUF := tools/node/node_modules/.bin/buf
 BUF_READY := tools/node/node_modules/.ready
 TEST_JOBS ?= 2
 TEST_ARGS ?=
+# Scenarios of the conformance kit wait more than they compute.
+CONFORMANCE_JOBS ?= 4
+# Folders below client/ to build and try; empty: all whose toolchain is here.
+TEST_CLIENTS ?=
+export TEST_CLIENTS
 PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states freeze_protocol generate_reference generate_stubs simulate))
 
 ##@ Use
@@ -27,8 +32,30 @@ $(READY): requirements/dev.txt pyproject.toml tools/setup
 
 ##@ Test
 .PHONY: test
-test: $(READY) ## run all tests (TEST_JOBS=2, TEST_ARGS="-k locks")
+test: $(READY) clients ## all tests, the clients' too (TEST_CLIENTS="python go", TEST_ARGS="-k locks", TEST_JOBS=2)
+ifeq ($(strip $(TEST_ARGS)),)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore=tests/conformance
+	@$(MAKE) conformance
+	@$(MAKE) clients-test
+else
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup $(TEST_ARGS)
+endif
+
+.PHONY: clients
+clients: ## build the clients in other languages whose toolchain is here
+	@tools/clients build
+
+.PHONY: clients-test
+clients-test: ## run their unit tests
+	@tools/clients test
+
+.PHONY: conformance
+conformance: $(READY) ## run the conformance kit on every language that is built (CONFORMANCE_JOBS=4)
+	@$(BIN)/python -m pytest -n $(CONFORMANCE_JOBS) --dist loadgroup tests/conformance
+
+.PHONY: conformance-table
+conformance-table: $(READY) clients ## run it, and keep the table in docs/clients.md
+	@$(BIN)/python -m tests.conformance --write --jobs $(CONFORMANCE_JOBS)
 
 .PHONY: bench
 bench: $(READY) ## measure throughput and latency, beside the targets
@@ -67,8 +94,9 @@ requirements-check: ## pinned requirements carry hashes and no addresses
 	@tools/check_requirements
 
 .PHONY: stubs-check
-stubs-check: $(READY) ## the committed stubs follow from the protos
+stubs-check: $(READY) ## the committed stubs of all languages follow from the protos
 	@$(BIN)/python tools/generate_stubs --check
+	@tools/clients stubs-check
 
 .PHONY: states-check
 states-check: $(READY) ## docs/states.md follows from the state tables
@@ -112,8 +140,9 @@ proto-freeze: $(READY) ## keep the protocol as that of a release (VERSION=0.1)
 	@$(BIN)/python tools/freeze_protocol "$(VERSION)"
 
 .PHONY: stubs
-stubs: $(READY) ## generate the Python stubs from the protos
+stubs: $(READY) ## generate the stubs of all languages from the protos
 	@$(BIN)/python tools/generate_stubs
+	@tools/clients stubs
 
 .PHONY: states
 states: $(READY) ## draw docs/states.md from the state tables
@@ -134,6 +163,7 @@ dist: $(READY) ## build the source archive and the wheel into dist/
 
 .PHONY: clean
 clean: ## remove environments, caches and what was built
+	@tools/clients clean
 	@rm -rf $(VENV) .tools tools/node/node_modules dist build
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find client service tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
