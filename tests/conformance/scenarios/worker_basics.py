@@ -133,7 +133,7 @@ def slots(stage: Stage) -> None:
         shell("c", f"touch {stage.folder}/c"),
     )
     until(lambda: stage.path("a").exists() and stage.path("b").exists(), "a and b run at the same time")
-    expect(stage.status(session, "a"), "running", "a")
+    stage.becomes(session, "a", "running")
     holds(stage.status(session, "c") in ("queued", "assigned"), "c must wait for a slot")
     holds(not stage.path("c").exists(), "c must wait for a slot")
     stage.path("go").touch()
