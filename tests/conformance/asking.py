@@ -7,9 +7,11 @@ import queue
 import threading
 from typing import Any
 
+from . import specs
 from .processes import Process
 
-ANSWER_S = 120.0
+_PATIENCE = 2
+"""Answers may take so many times as long as the coordinator has for what is asked."""
 
 
 class Refused(Exception):
@@ -41,7 +43,7 @@ class ClientProgram:
             pass  # closed at the end of the scenario
         self._lines.put(None)
 
-    def ask(self, operation: str, *, within_s: float = ANSWER_S, **fields: Any) -> dict[str, Any]:
+    def ask(self, operation: str, *, within_s: float | None = None, **fields: Any) -> dict[str, Any]:
         """The `ok` of the answer. Raises Refused, or AssertionError when there is no proper answer."""
         return self.answer(self.send(operation, **fields), within_s)
 
@@ -67,7 +69,7 @@ class ClientProgram:
         except OSError as error:
             raise AssertionError(f"the client does not take requests any more: {error}") from error
 
-    def answer(self, ticket: tuple[int, str], within_s: float = ANSWER_S) -> dict[str, Any]:
+    def answer(self, ticket: tuple[int, str], within_s: float | None = None) -> dict[str, Any]:
         number, operation = ticket
         told = self.line(within_s)
         if told.get("id") != number:
@@ -82,8 +84,9 @@ class ClientProgram:
         """Whether a line is there to be read."""
         return not self._lines.empty()
 
-    def line(self, within_s: float = ANSWER_S) -> dict[str, Any]:
+    def line(self, within_s: float | None = None) -> dict[str, Any]:
         """The next line that it writes."""
+        within_s = _PATIENCE * specs.GIVE_UP_S if within_s is None else within_s
         try:
             line = self._lines.get(timeout=within_s)
         except queue.Empty:

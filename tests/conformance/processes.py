@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from . import specs
+
 MARK = "BR_CONFORMANCE"
 END_S = 60.0
 _BRIEFLY_S = 5.0
@@ -65,8 +67,9 @@ class Process:
         self.send(signal.SIGKILL)
         self.popen.wait(END_S)
 
-    def exit_code(self, within_s: float = END_S) -> int:
+    def exit_code(self) -> int:
         """Its exit code once it has ended. Raises AssertionError when it does not end."""
+        within_s = specs.GIVE_UP_S
         try:
             return self.popen.wait(within_s)
         except subprocess.TimeoutExpired:

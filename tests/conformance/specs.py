@@ -23,8 +23,9 @@ OVER = frozenset(
 )
 
 
-def until(question: Callable[[], AnswerT], what: str, within_s: float = GIVE_UP_S) -> AnswerT:
-    """The first true answer. Raises AssertionError when there is none within `within_s` seconds."""
+def until(question: Callable[[], AnswerT], what: str, within_s: float | None = None) -> AnswerT:
+    """The first true answer. Raises AssertionError when there is none within `within_s` or GIVE_UP_S."""
+    within_s = GIVE_UP_S if within_s is None else within_s
     deadline_s = time.monotonic() + within_s
     while True:
         answer = question()

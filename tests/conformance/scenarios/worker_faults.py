@@ -45,13 +45,23 @@ def coordinator_killed(stage: Stage) -> None:
 
 @scenario("worker", "--heartbeat-interval", "500ms", "--lease", "120s")
 def coordinator_restarted_in_order(stage: Stage) -> None:
-    """The coordinator ends in order and comes back: the worker does too, with what it runs."""
-    stage.worker()
+    """The coordinator ends in order and comes back: the worker does too, by its id, and says what it runs."""
+    between = stage.interposer()
+    streams, registrations = between.heard("WorkerService.Connect"), between.heard("WorkerService.Register")
+    _, record = stage.worker(through=between)
     session = stage.observer.begin("restarted")
     stage.observer.submit(session, shell("runs", WAITS.format(stage.folder)))
     until(lambda: stage.lines("began"), "the task runs")
+    store = stage.observer.info()
     stage.coordinator.stop()
     stage.coordinator.start()
+    until(lambda: any(one.connected for one in stage.observer.all_workers()), "the worker is back")
+    hello = [one.hello for one in (*streams, *registrations) if one.HasField("hello")][-1]
+    expect(hello.worker_id, record.worker_id, "the id that it comes back with")
+    expect((hello.store_id, hello.epoch), (store.store_id, store.epoch), "the store and epoch that it knows")
+    (attempt,) = stage.task(session, "runs").attempts
+    held = [(one.attempt_id, one.fence, one.started, one.ended) for one in hello.held]
+    expect(held, [(attempt.attempt_id, attempt.fence, True, False)], "what it holds, as it says")
     stage.path("go").touch()
     expect(len(stage.over(session, "runs").attempts), 1, "attempts")
     stage.observer.submit(session, call("after", "echo"))

@@ -76,7 +76,8 @@ def cancel_of_a_handler(stage: Stage) -> None:
     stage.observer.submit(session, call("waits", "wait", {"ms": 600_000}, grace_s=60), call("after", "echo"))
     stage.becomes(session, "waits", "running")
     stage.observer.cancel(session, "waits")
-    stage.over(session, "waits", "cancelled")
+    task = stage.over(session, "waits", "cancelled")
+    expect(outcome_word(task.attempts[-1].outcome), "cancelled", "the outcome")
     stage.over(session, "after")
 
 
