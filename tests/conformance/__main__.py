@@ -38,7 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--jobs", type=int, default=1, metavar="N", help="scenarios at a time (default 1)")
     add("--list", action="store_true", help="name the scenarios, and run nothing")
-    add("--write", action="store_true", help="keep the table in docs/clients.md")
+    add(
+        "--write",
+        action="store_true",
+        help="keep the results in docs/clients.md, beside those of what is not run now",
+    )
     return parser
 
 
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = _run_all(ready, chosen, given.jobs)
     print(draw(results, languages, chosen))
     if given.write:
-        write_page(PAGE, results, languages, chosen)
+        write_page(PAGE, results, find_programs(), list(all_scenarios().values()))
     return 1 if any(result.state == FAILED for result in results) else 0
 
 

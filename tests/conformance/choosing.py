@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from .programs import Programs, find_programs
+from .programs import CLIENTS, Programs, find_programs
 
 VARIABLE = "TEST_CLIENTS"
 
 
-def chosen_programs() -> list[Programs]:
-    """Those of this checkout that are asked for, built or not."""
+def chosen_programs(clients: Path = CLIENTS) -> list[Programs]:
+    """Those below `clients` that are asked for, built or not."""
     wanted = os.environ.get(VARIABLE, "").replace(",", " ").split()
-    return [one for one in find_programs() if not wanted or one.folder.name in wanted]
+    return [one for one in find_programs(clients) if not wanted or one.folder.name in wanted]

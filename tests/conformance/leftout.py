@@ -15,7 +15,7 @@ _TOOLCHAIN_S = 60
 def left_out(clients: Path = CLIENTS) -> list[str]:
     """One line for each language that was not tried; runs the `toolchain` target of those."""
     known = find_programs(clients)
-    chosen = {one.language for one in chosen_programs()}
+    chosen = {one.language for one in chosen_programs(clients)}
     lines = []
     for one in known:
         if one.language not in chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .programs import Programs
@@ -51,33 +51,45 @@ def reasons(results: Sequence[Result], languages: Sequence[Programs]) -> list[st
     return lines
 
 
-def markdown(results: Sequence[Result], languages: Sequence[Programs], scenarios: Sequence[Scenario]) -> str:
+def markdown(
+    cells: Mapping[tuple[str, str], str], languages: Sequence[Programs], scenarios: Sequence[Scenario]
+) -> str:
     """The table of docs/clients.md: each scenario with its sentence, `n/a` with its reason as a note."""
-    head = ["scenario", *(language.language for language in languages)]
+    head = ["scenario", *(one.language for one in languages)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    sentences = {one.name: one.about for one in scenarios}
-    for name, *cells in _rows(results, languages, scenarios):
-        lines.append(f"| `{name}`: {sentences[name]} | {' | '.join(cells)} |")
-    notes = sorted(
-        {f"- {r.language}, `{r.scenario}`: {r.reason}" for r in results if r.state == NOT_APPLICABLE}
-    )
+    for scenario in scenarios:
+        row = [cells.get((one.language, scenario.name), NOT_RUN) for one in languages]
+        lines.append(f"| `{scenario.name}`: {scenario.about} | {' | '.join(row)} |")
+    notes = [
+        f"- {one.language}, `{name}`: {reason}"
+        for one in languages
+        for name, reason in sorted(one.not_applicable.items())
+    ]
     return "\n".join([*lines, *(["", "Not applicable:", "", *notes] if notes else [])])
 
 
 def write_page(
     page: Path, results: Sequence[Result], languages: Sequence[Programs], scenarios: Sequence[Scenario]
 ) -> None:
-    """Puts the table between the markers of `page`. Raises ValueError when it has none."""
+    """Puts the table between the markers of `page`; what was not run now keeps what the page has of it.
+
+    Raises ValueError when it has no markers.
+    """
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     if END not in rest:
         raise ValueError(f"{page} has no {BEGIN} with {END} behind it")
-    table = markdown(results, languages, scenarios)
+    cells = read_page(page) | {(one.language, one.scenario): one.state for one in results}
+    table = markdown(cells, languages, scenarios)
     page.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
-def read_page(page: Path) -> tuple[list[str], list[str]]:
-    """Languages and scenarios of the table that `page` has."""
+def read_page(page: Path) -> dict[tuple[str, str], str]:
+    """What the table of `page` has for each language and scenario."""
     text = page.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     head = re.search(r"^\| scenario \| (.*) \|$", text, re.MULTILINE)
     languages = head[1].split(" | ") if head else []
-    return languages, re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
+    cells = {}
+    for name, row in re.findall(r"^\| `([^`]+)`: .*?\. \| (.*) \|$", text, re.MULTILINE):
+        for language, cell in zip(languages, row.split(" | "), strict=True):
+            cells[language, name] = cell
+    return cells
