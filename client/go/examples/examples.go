@@ -1,0 +1,2 @@
+// Package examples has the programs of the README, word for word.
+package examples

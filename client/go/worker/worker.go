@@ -1,0 +1,517 @@
+//go:build linux
+
+// Package worker runs tasks of a coordinator of BuildRunner parallel: commands, and functions of your own.
+//
+//	c, err := client.New()
+//	w := worker.New(c, worker.Options{Slots: 4})
+//	w.Handle("resize", func(ctx context.Context, task *worker.Task) (worker.Result, error) {
+//		task.Progress(50, "half of it")
+//		return worker.JSON(map[string]int{"bytes": len(task.Payload)})
+//	})
+//	err = w.RunUntilSignal(context.Background())
+//
+// Commands are started and watched by a process of their own, the same program started again as
+// "br-worker-supervisor": it stops what a task has started, whatever group or session that moved to, and it
+// ends everything when the worker ends, however that is. Handlers run in the worker's process; see Handler.
+//
+// A worker outlives its coordinator: what runs goes on, and is reported when the coordinator is back. It does
+// not make worktrees of a task's own, and does not audit what a task has changed.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"buildrunner.dev/parallel/client"
+	"buildrunner.dev/parallel/internal/boottime"
+	"buildrunner.dev/parallel/internal/supervise"
+	pb "buildrunner.dev/parallel/v1"
+)
+
+// Version of this worker, as the coordinator shows it.
+const Version = "0.1.0"
+
+const (
+	defaultDrain  = 30 * time.Second
+	stopGrace     = 2 * time.Second
+	stopLimit     = 6 * time.Second
+	houseInterval = 100 * time.Millisecond
+	defaultRepeat = 5 * time.Second
+	drainCall     = 5 * time.Second
+)
+
+// Options of a worker; the zero value runs one command at a time for every session.
+type Options struct {
+	// Slots is how many tasks of one slot run at a time; 0 means 1.
+	Slots int
+	// Labels that tasks may require.
+	Labels []string
+	// SessionID: serve this session alone, and leave at its end.
+	SessionID string
+	// NoCommands: take tasks for handlers only.
+	NoCommands bool
+	// Directory is where tasks run that do not say where; empty: the current one.
+	Directory string
+	// PassEnv has patterns of variables that commands see of the worker's own, beyond those that every task
+	// sees (PATH, HOME, LANG and the like). Tokens are never passed on.
+	PassEnv []string
+	// Metadata is a JSON object shown with the worker.
+	Metadata string
+	// DrainLimit is how long running tasks may take once the worker is to leave; 0 means 30 s, negative as
+	// long as they want.
+	DrainLimit time.Duration
+	// Unreachable ends the worker once the coordinator was away for so long; 0 means never.
+	Unreachable time.Duration
+	// Logger gets what happens to the worker itself; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Worker takes tasks from one coordinator. Make it with New, add handlers, then call Run, once.
+type Worker struct {
+	client   *client.Client
+	workers  pb.WorkerServiceClient
+	logs     pb.LogServiceClient
+	options  Options
+	log      *slog.Logger
+	handlers map[string]Handler
+	baseEnv  map[string]string
+	scratch  string
+
+	supervisor *supervise.Client
+	stopNow    chan struct{}
+	stopOnce   sync.Once
+
+	mu              sync.Mutex
+	book            *book
+	lease           *supervise.LeaseClock
+	runningHandlers int
+	workerID        string
+	storeID         string
+	epoch           int64
+	generation      int64
+	repeat          time.Duration
+	talk            *conversation
+	leaving         bool
+	stopping        bool
+	outcome         *ending
+	lastContact     time.Time
+	over            chan struct{}
+}
+
+// ending is how Run ends: with an error or, after a drain, without.
+type ending struct{ err error }
+
+// New makes a worker that uses the client's connection.
+func New(c *client.Client, options Options) *Worker {
+	options.Slots = max(1, options.Slots)
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	if options.Directory == "" {
+		options.Directory, _ = os.Getwd()
+	}
+	w := &Worker{
+		client:   c,
+		workers:  pb.NewWorkerServiceClient(c.Conn()),
+		logs:     pb.NewLogServiceClient(c.Conn()),
+		options:  options,
+		log:      options.Logger,
+		handlers: map[string]Handler{},
+		stopNow:  make(chan struct{}),
+		over:     make(chan struct{}),
+		lease:    supervise.NewLeaseClock(),
+		repeat:   defaultRepeat,
+	}
+	w.book = newBook(options.Slots, w)
+	return w
+}
+
+// Handle adds a handler, before Run. A name that is taken is an error of the program, and panics.
+func (w *Worker) Handle(name string, handler Handler) {
+	if name == "" || handler == nil || w.handlers[name] != nil {
+		panic(fmt.Sprintf("worker: handler %q: no name, no function, or there is one already", name))
+	}
+	w.handlers[name] = handler
+}
+
+// RunUntilSignal is Run until SIGTERM or SIGINT, which drain; a second one stops what runs.
+func (w *Worker) RunUntilSignal(ctx context.Context) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case number := <-signals:
+				if ctx.Err() != nil {
+					w.Stop()
+				}
+				cancel(fmt.Errorf("received %s", number))
+			case <-done:
+				return
+			}
+		}
+	}()
+	return w.Run(ctx)
+}
+
+// Run serves until ctx ends, then drains: it takes nothing new, finishes what runs within DrainLimit, reports,
+// and says goodbye. It returns nil after a drain, also one that the coordinator asked for; else the error of
+// package client with which the coordinator refused it, such as *client.UnauthenticatedError.
+func (w *Worker) Run(ctx context.Context) error {
+	scratch, err := os.MkdirTemp("", "br-worker-")
+	if err != nil {
+		return fmt.Errorf("no folder for the worker's files: %w", err)
+	}
+	w.scratch = scratch
+	defer os.RemoveAll(scratch)
+	w.baseEnv = baseEnvironment(os.Environ(), w.options.PassEnv)
+	if w.supervisor, err = supervise.Start(scratch); err != nil {
+		return err
+	}
+	w.lastContact = time.Now()
+	supervisorGone := make(chan struct{})
+	go w.watchSupervisor(supervisorGone)
+	go w.keepHouse()
+	go w.watchContext(ctx)
+	w.serve()
+	w.supervisor.Close(stopGrace)
+	<-supervisorGone
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outcome.err
+}
+
+// Stop ends Run soon: what runs is stopped, and is queued again at no cost.
+func (w *Worker) Stop() { w.stopOnce.Do(func() { close(w.stopNow) }) }
+
+// lock does something to the book, hands on what there is room for, and has the rest said.
+func (w *Worker) lock(do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	do()
+	w.settle()
+}
+
+func (w *Worker) settle() {
+	w.book.dispatch()
+	if w.talk != nil && !w.book.outgoing.isEmpty() {
+		w.talk.wake()
+	}
+	w.leaveIfDone()
+}
+
+func (w *Worker) wakeOutput() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.talk != nil && len(w.book.withOutput) > 0 {
+		w.talk.wakeOutput()
+	}
+}
+
+// end decides how Run ends. Called with the lock held.
+func (w *Worker) end(err error) {
+	if w.outcome == nil {
+		w.outcome = &ending{err}
+		close(w.over)
+	}
+}
+
+// start and stop make a Worker the executor of its book.
+
+func (w *Worker) start(a *attempt) {
+	switch {
+	case a.GetSpec().GetIsolation() == pb.IsolationMode_ISOLATION_MODE_WORKTREE:
+		w.book.finish(a, a.notStarted("a worker in Go makes no worktrees: give the task a label that only "+
+			"workers of `br parallel` carry", false))
+	case a.isHandler():
+		w.startHandler(a)
+	case a.GetSpec().GetCommand() != nil && !w.options.NoCommands:
+		w.startCommand(a)
+	default:
+		w.book.finish(a, a.notStarted("this worker does not run tasks of this kind", false))
+	}
+}
+
+func (w *Worker) stop(a *attempt, cause string, grace time.Duration) {
+	if a.isHandler() {
+		w.stopHandler(a, cause, grace)
+		return
+	}
+	_ = w.supervisor.Send(supervise.Request{
+		Stop: &supervise.Stop{Key: a.AttemptId, Grace: grace, Cause: cause},
+	})
+}
+
+func (w *Worker) watchSupervisor(gone chan<- struct{}) {
+	defer close(gone)
+	for event := range w.supervisor.Events() {
+		w.onSupervisor(event)
+	}
+	w.mu.Lock()
+	isLost, workerID := w.outcome == nil, w.workerID
+	w.end(fmt.Errorf("the supervisor process has ended; its tasks are killed and this worker ends"))
+	w.stopHandlers(supervise.CauseStop)
+	w.mu.Unlock()
+	if isLost && workerID != "" {
+		supervise.KillMarked("BR_WORKER_ID=" + workerID)
+	}
+}
+
+func (w *Worker) keepHouse() {
+	ticker := time.NewTicker(houseInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			w.lock(func() { w.book.repeatReports(now, w.repeat) })
+			w.wakeOutput()
+		case <-w.over:
+			return
+		}
+	}
+}
+
+func (w *Worker) watchContext(ctx context.Context) {
+	select {
+	case <-w.over:
+		return
+	case <-w.stopNow:
+		w.leave("Stop was called")
+	case <-ctx.Done():
+		w.leave(context.Cause(ctx).Error())
+		limit := w.options.DrainLimit
+		if limit == 0 {
+			limit = defaultDrain
+		}
+		var late <-chan time.Time
+		if limit > 0 {
+			late = time.After(limit)
+		}
+		select {
+		case <-w.over:
+			return
+		case <-w.stopNow:
+		case <-late:
+		}
+	}
+	w.lock(func() {
+		w.log.Info("stopping what runs")
+		w.stopping = true
+		w.book.stopAll(supervise.CauseStop, stopGrace)
+	})
+	select {
+	case <-w.over:
+	case <-time.After(stopLimit):
+		w.lock(func() {
+			w.end(fmt.Errorf("%d tasks did not end although they were told to, or could not be reported",
+				len(w.book.attempts)))
+		})
+	}
+}
+
+// leave takes nothing new.
+func (w *Worker) leave(reason string) {
+	w.lock(func() { w.drain(reason) })
+	w.askForDrain()
+}
+
+// drain: called with the lock held.
+func (w *Worker) drain(reason string) {
+	if !w.leaving {
+		w.log.Info("draining", "reason", reason)
+		w.leaving = true
+	}
+	w.book.drain()
+}
+
+// askForDrain has the coordinator send nothing new; what comes nevertheless is given back.
+func (w *Worker) askForDrain() {
+	w.mu.Lock()
+	workerID, isLeft := w.workerID, w.outcome != nil
+	w.mu.Unlock()
+	if workerID == "" || isLeft {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainCall)
+	defer cancel()
+	request := &pb.DrainWorkerRequest{WorkerId: workerID, Reason: "the worker leaves"}
+	if _, err := w.workers.DrainWorker(ctx, request); err != nil {
+		w.log.Info("the drain could not be announced", "error", err)
+	}
+}
+
+// leaveIfDone: called with the lock held.
+func (w *Worker) leaveIfDone() {
+	if !w.leaving || !w.book.isEmpty() || w.outcome != nil {
+		return
+	}
+	switch {
+	case w.talk == nil:
+		w.end(nil)
+	case w.book.outgoing.isEmpty():
+		w.talk.sayGoodbye()
+	}
+}
+
+// hello is who this is and what it holds. Called with the lock held.
+func (w *Worker) hello() *pb.Hello {
+	w.book.credit.reset()
+	host, _ := os.Hostname()
+	return &pb.Hello{
+		WorkerId:        w.workerID,
+		Host:            host,
+		Pid:             int32(os.Getpid()),
+		Version:         Version,
+		Slots:           int32(w.options.Slots),
+		Labels:          w.options.Labels,
+		Kinds:           &pb.WorkerKinds{Commands: !w.options.NoCommands, Handlers: slices.Sorted(maps.Keys(w.handlers))},
+		SessionId:       w.options.SessionID,
+		MetadataJson:    w.options.Metadata,
+		Held:            w.book.held(),
+		Credit:          int32(w.book.credit.initial()),
+		StoreId:         w.storeID,
+		Epoch:           w.epoch,
+		MaxMessageBytes: maxMessageBytes,
+		Capabilities:    w.capabilities(),
+	}
+}
+
+// capabilities: whether names in this worker's checkout are told apart by their case.
+func (w *Worker) capabilities() []string {
+	workspace, err := client.FindWorkspace(w.options.Directory)
+	if err != nil {
+		return nil
+	}
+	known, err := os.Stat(path.Join(workspace.Worktree, ".git"))
+	if err != nil {
+		return nil
+	}
+	if other, err := os.Stat(path.Join(workspace.Worktree, ".GIT")); err == nil && os.SameFile(known, other) {
+		return []string{"ignores-case"}
+	}
+	return nil
+}
+
+// welcomed checks that it is the same coordinator's store, then reconciles; a text refuses the coordinator.
+// Called with the lock held.
+func (w *Worker) welcomed(welcome *pb.Welcome, helloSentAt boottime.Moment) string {
+	switch {
+	case welcome.GetWorkerId() == "":
+		return "the first message was no welcome"
+	case w.storeID != "" && welcome.StoreId != w.storeID:
+		w.becomeNew()
+		return "another store answered"
+	case welcome.Epoch < w.epoch:
+		return fmt.Sprintf("an impostor answered: epoch %d is older than %d", welcome.Epoch, w.epoch)
+	}
+	isNew := welcome.WorkerId != w.workerID
+	if isNew && w.book.hasProcesses() {
+		return "what the old store had running is still being stopped"
+	}
+	w.workerID, w.storeID = welcome.WorkerId, welcome.StoreId
+	w.epoch, w.generation = welcome.Epoch, welcome.Generation
+	w.repeat = defaultRepeat
+	if welcome.ReportRepeatMs > 0 {
+		w.repeat = max(time.Duration(welcome.ReportRepeatMs)*time.Millisecond, 50*time.Millisecond)
+	}
+	w.book.headLimit, w.book.tailLimit = welcome.OutputHeadBytes, welcome.OutputTailBytes
+	if isNew {
+		// Only a new worker's hello counts as its first heartbeat; others keep their lease.
+		w.renewLease(welcome, helloSentAt)
+	}
+	w.book.newStream(time.Now())
+	w.log.Info("connected", "worker", w.workerID, "coordinator", w.client.Target().Address)
+	if w.leaving {
+		go w.askForDrain()
+	}
+	return ""
+}
+
+// renewLease counts from the sending of a heartbeat that was answered. Called with the lock held.
+func (w *Worker) renewLease(welcome *pb.Welcome, from boottime.Moment) {
+	if welcome.KillAfterMs == 0 {
+		return
+	}
+	lease := supervise.Lease{
+		StopAt:   from.Add(time.Duration(welcome.StopAfterMs) * time.Millisecond),
+		KillAt:   from.Add(time.Duration(welcome.KillAfterMs) * time.Millisecond),
+		LockFile: w.client.Target().LockFile,
+	}
+	w.lease.Renew(lease)
+	_ = w.supervisor.Send(supervise.Request{Lease: &lease})
+	w.book.withoutLease = false
+}
+
+// becomeNew: nothing that was done before counts any more: stop it and register without an id. Called with
+// the lock held.
+func (w *Worker) becomeNew() {
+	w.log.Warn("starting anew: the coordinator or its store does not know this worker", "worker", w.workerID)
+	w.book.disownAll()
+	w.book.outgoing = newOutgoing()
+	w.workerID, w.storeID, w.epoch, w.generation = "", "", 0, 0
+}
+
+// received takes one message of the coordinator's. Called with the lock held.
+func (w *Worker) received(response *pb.ConnectResponse, talk *conversation) {
+	w.lastContact = time.Now()
+	if reply := response.HeartbeatReply; reply != nil {
+		if sent, ok := talk.heartbeatSent(reply.Sequence); ok {
+			w.renewLease(talk.welcome, sent)
+		}
+		w.book.disown(reply.UnknownAttemptIds...)
+	}
+	for _, word := range response.Acknowledgements {
+		w.book.acknowledge(word)
+	}
+	w.book.assign(response.Assignments, w.generation)
+	for _, revocation := range response.Revocations {
+		w.book.revoke(revocation)
+	}
+	for _, cancellation := range response.Cancellations {
+		w.book.cancel(cancellation)
+	}
+	if response.Drain != nil {
+		w.drain("asked by the coordinator: " + response.Drain.Reason)
+	}
+	w.settle()
+}
+
+// judge decides whether to try again after a conversation has ended.
+func (w *Worker) judge(talk *conversation, err error, code codes.Code) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if talk.welcome != nil {
+		w.lastContact = now
+	}
+	away := now.Sub(w.lastContact)
+	switch {
+	case w.outcome != nil:
+	case code == codes.NotFound && w.workerID != "":
+		w.becomeNew()
+	case code == codes.NotFound || slices.Contains(refusals, code):
+		w.end(w.client.FromStream(err))
+	case w.leaving && w.book.isEmpty():
+		w.end(nil)
+	case w.options.Unreachable > 0 && away > w.options.Unreachable:
+		w.end(w.client.FromStream(err))
+	default:
+		w.log.Info("the stream has ended", "reason", strings.TrimSpace(err.Error()))
+	}
+}
