@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -27,6 +28,7 @@ const (
 	longestPause = time.Second
 	// A call that lasted longer than this was surely connected: its loss is a new one.
 	surelyConnected = 25 * time.Second
+	deadlineSkew    = time.Second
 )
 
 // once are the calls whose repeated delivery does harm.
@@ -179,7 +181,7 @@ func (l *link) Invoke(ctx context.Context, method string, request, answer any, o
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
+		if isCallers(ctx, err) {
 			return ofContext(ctx, "the call "+method[strings.LastIndexByte(method, '/')+1:])
 		}
 		if l.closed.Load() {
@@ -221,6 +223,16 @@ func (l *link) tokenChanged(err error, used Target) bool {
 	}
 	found, err := l.settings.given.locate()
 	return err == nil && found.Token != used.Token
+}
+
+// isCallers: the call ended because the caller's context did. The coordinator knows the deadline too, and may
+// say so a moment before it has passed here.
+func isCallers(ctx context.Context, err error) bool {
+	deadline, ok := ctx.Deadline()
+	if ok && status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < deadlineSkew {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // isLoss: the call ended because the coordinator went away, and not because it said something.

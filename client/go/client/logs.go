@@ -51,7 +51,7 @@ func (c *Client) Logs(
 			if stopped || err == nil {
 				return
 			}
-			if ctx.Err() != nil {
+			if isCallers(ctx, err) {
 				yield(nil, ofContext(ctx, "reading output"))
 				return
 			}

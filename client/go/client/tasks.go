@@ -170,7 +170,7 @@ func (c *Client) SubmitPlan(ctx context.Context, header *pb.PlanHeader, tasks ..
 		if err == nil {
 			return session, nil
 		}
-		if ctx.Err() != nil {
+		if isCallers(ctx, err) {
 			return nil, ofContext(ctx, "submitting the plan")
 		}
 		if !isLoss(err, false) || c.link.closed.Load() || !tries.again(ctx, began) {

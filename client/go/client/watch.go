@@ -127,7 +127,7 @@ func (w *Watcher) follow(ctx context.Context) {
 			seen, closing = true, event.Closing
 			return w.put(ctx, event)
 		})
-		if ctx.Err() != nil {
+		if isCallers(ctx, err) {
 			return
 		}
 		d := readDetails(err)

@@ -44,7 +44,8 @@ func (g *creditGauge) change() int {
 		wanted += max(1, min(mostAhead, int(time.Duration(g.slots)*aheadFor/g.mean)))
 	}
 	ratio := float64(wanted) / float64(g.told)
-	if wanted == g.told || g.told > g.slots && ratio > creditTooFew && ratio < creditTooMany {
+	isAlike := wanted > g.slots && g.told > g.slots && ratio > creditTooFew && ratio < creditTooMany
+	if wanted == g.told || isAlike {
 		return 0
 	}
 	g.told = wanted

@@ -20,6 +20,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -92,6 +93,8 @@ type Worker struct {
 	supervisor *supervise.Client
 	stopNow    chan struct{}
 	stopOnce   sync.Once
+	stopLimit  time.Duration
+	background sync.WaitGroup
 
 	mu              sync.Mutex
 	book            *book
@@ -104,7 +107,6 @@ type Worker struct {
 	repeat          time.Duration
 	talk            *conversation
 	leaving         bool
-	stopping        bool
 	outcome         *ending
 	lastContact     time.Time
 	over            chan struct{}
@@ -133,6 +135,8 @@ func New(c *client.Client, options Options) *Worker {
 		over:     make(chan struct{}),
 		lease:    supervise.NewLeaseClock(),
 		repeat:   defaultRepeat,
+
+		stopLimit: stopLimit,
 	}
 	w.book = newBook(options.Slots, w)
 	return w
@@ -187,9 +191,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.lastContact = time.Now()
 	supervisorGone := make(chan struct{})
 	go w.watchSupervisor(supervisorGone)
-	go w.keepHouse()
-	go w.watchContext(ctx)
+	w.background.Go(w.keepHouse)
+	w.background.Go(func() { w.watchContext(ctx) })
 	w.serve()
+	w.background.Wait()
 	w.supervisor.Close(stopGrace)
 	<-supervisorGone
 	w.mu.Lock()
@@ -312,12 +317,11 @@ func (w *Worker) watchContext(ctx context.Context) {
 	}
 	w.lock(func() {
 		w.log.Info("stopping what runs")
-		w.stopping = true
 		w.book.stopAll(supervise.CauseStop, stopGrace)
 	})
 	select {
 	case <-w.over:
-	case <-time.After(stopLimit):
+	case <-time.After(w.stopLimit):
 		w.lock(func() {
 			w.end(fmt.Errorf("%d tasks did not end although they were told to, or could not be reported",
 				len(w.book.attempts)))
@@ -328,7 +332,7 @@ func (w *Worker) watchContext(ctx context.Context) {
 // leave takes nothing new.
 func (w *Worker) leave(reason string) {
 	w.lock(func() { w.drain(reason) })
-	w.askForDrain()
+	w.background.Go(w.askForDrain)
 }
 
 // drain: called with the lock held.
@@ -350,8 +354,15 @@ func (w *Worker) askForDrain() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainCall)
 	defer cancel()
+	go func() {
+		select {
+		case <-w.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	request := &pb.DrainWorkerRequest{WorkerId: workerID, Reason: "the worker leaves"}
-	if _, err := w.workers.DrainWorker(ctx, request); err != nil {
+	if _, err := w.workers.DrainWorker(ctx, request); err != nil && !errors.Is(err, context.Canceled) {
 		w.log.Info("the drain could not be announced", "error", err)
 	}
 }
@@ -438,7 +449,7 @@ func (w *Worker) welcomed(welcome *pb.Welcome, helloSentAt boottime.Moment) stri
 	w.book.newStream(time.Now())
 	w.log.Info("connected", "worker", w.workerID, "coordinator", w.client.Target().Address)
 	if w.leaving {
-		go w.askForDrain()
+		w.background.Go(w.askForDrain)
 	}
 	return ""
 }
