@@ -28,12 +28,12 @@ import (
 	"os/signal"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"buildrunner.dev/parallel/client"
 	"buildrunner.dev/parallel/internal/boottime"
@@ -107,6 +107,7 @@ type Worker struct {
 	repeat          time.Duration
 	talk            *conversation
 	leaving         bool
+	isAway          bool
 	outcome         *ending
 	lastContact     time.Time
 	over            chan struct{}
@@ -447,6 +448,7 @@ func (w *Worker) welcomed(welcome *pb.Welcome, helloSentAt boottime.Moment) stri
 		w.renewLease(welcome, helloSentAt)
 	}
 	w.book.newStream(time.Now())
+	w.isAway = false
 	w.log.Info("connected", "worker", w.workerID, "coordinator", w.client.Target().Address)
 	if w.leaving {
 		w.background.Go(w.askForDrain)
@@ -523,6 +525,9 @@ func (w *Worker) judge(talk *conversation, err error, code codes.Code) {
 	case w.options.Unreachable > 0 && away > w.options.Unreachable:
 		w.end(w.client.FromStream(err))
 	default:
-		w.log.Info("the stream has ended", "reason", strings.TrimSpace(err.Error()))
+		if !w.isAway {
+			w.log.Info("the coordinator is away; what runs goes on", "reason", status.Convert(err).Message())
+		}
+		w.isAway = true
 	}
 }
