@@ -86,6 +86,19 @@ async def test_the_tasks_of_a_named_session_come_with_its_snapshot(coordinator, 
         reader.call.cancel()
 
 
+async def test_a_snapshot_without_anything_in_it_says_reset_all_the_same(coordinator):
+    session = await new_session(coordinator, "empty")
+    reader = Reader(
+        coordinator,
+        session_ids=[session.session_id],
+        kinds=[pb.ENTITY_KIND_TASK],
+        ended_tasks=True,
+        since_revision=10**9,
+    )
+    (message,) = await reader.snapshot()
+    assert message.compacted
+
+
 async def test_only_the_kinds_and_sessions_asked_for_come(coordinator):
     mine = await new_session(coordinator, "mine")
     reader = Reader(coordinator, session_ids=[mine.session_id], kinds=[pb.ENTITY_KIND_SESSION])

@@ -154,12 +154,12 @@ class _Watch:
             head = pb.WatchResponse(snapshot=True)
         if request.ended_tasks:
             for session_id in self._session_ids:
-                await self._write_ended(session_id, head)
-                head = pb.WatchResponse(snapshot=True)
+                head = await self._write_ended(session_id, head)
         head.revision = self._written_revision = snapshot.revision
         await self._write(head, ())
 
-    async def _write_ended(self, session_id: str, head: pb.WatchResponse) -> None:
+    async def _write_ended(self, session_id: str, head: pb.WatchResponse) -> pb.WatchResponse:
+        """What the next message begins with: `head` itself where there was nothing to write."""
         after = 0
         while True:
             start = after
@@ -172,7 +172,7 @@ class _Watch:
                 head = pb.WatchResponse(snapshot=True)
             after = page.next_ordinal
             if not after:
-                return
+                return head
 
     # ------------------------------------------------------------------ changes
 
