@@ -1,0 +1,52 @@
+/** Names and meanings of states; those of newer coordinators count as unspecified. */
+
+import type { DescEnum } from "@bufbuild/protobuf";
+import {
+  OutcomeSchema,
+  SessionStatus,
+  SessionStatusSchema,
+  TaskStatus,
+  TaskStatusSchema,
+  WorkerStatusSchema,
+} from "./gen/buildrunner_parallel/v1/types_pb.js";
+
+/** `running`, ...; `unspecified` for a value that this client does not know. */
+export function sessionStatusName(status: number): string {
+  return nameOf(SessionStatusSchema, status);
+}
+
+export function taskStatusName(status: number): string {
+  return nameOf(TaskStatusSchema, status);
+}
+
+export function workerStatusName(status: number): string {
+  return nameOf(WorkerStatusSchema, status);
+}
+
+export function outcomeName(outcome: number): string {
+  return nameOf(OutcomeSchema, outcome);
+}
+
+function nameOf(schema: DescEnum, value: number): string {
+  return (schema.value[value]?.localName ?? "UNSPECIFIED").toLowerCase();
+}
+
+const ENDED_SESSIONS: ReadonlySet<SessionStatus> = new Set([
+  SessionStatus.COMPLETED,
+  SessionStatus.FAILED,
+  SessionStatus.CANCELLED,
+]);
+const ENDED_TASKS: ReadonlySet<TaskStatus> = new Set([
+  TaskStatus.SUCCEEDED,
+  TaskStatus.FAILED,
+  TaskStatus.CANCELLED,
+  TaskStatus.SKIPPED,
+]);
+
+export function isSessionOver(status: SessionStatus): boolean {
+  return ENDED_SESSIONS.has(status);
+}
+
+export function isTaskOver(status: TaskStatus): boolean {
+  return ENDED_TASKS.has(status);
+}
