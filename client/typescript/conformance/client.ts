@@ -14,35 +14,34 @@ import { Following } from "./following.js";
 type Request = Record<string, unknown> & { id?: unknown; op?: unknown };
 type Answer = Record<string, unknown>;
 
-const client = await Client.connect().catch((error: Error) => {
-  process.stderr.write(`${error.message}\n`);
-  process.exit(1);
-});
+let connecting: Promise<Client> | undefined;
 const watches = new Map<number, Following>();
 
-const operations: Record<string, (request: Request) => Promise<Answer>> = {
-  info: async () => {
+const operations: Record<string, (request: Request, client: Client) => Promise<Answer>> = {
+  info: async (_request, client) => {
     const info = await client.info();
     const { version, storeId, capabilities } = info;
     return { version, store_id: storeId, epoch: Number(info.epoch), capabilities };
   },
-  create_session: async (request) => {
+  create_session: async (request, client) => {
     const metadata = request["metadata"] as object | undefined;
     const session = await client.createSession({ name: text(request, "name"), metadata });
     return { session_id: session.sessionId };
   },
-  start_session: async (request) => statusOf(await client.startSession(text(request, "session_id"))),
-  pause_session: async (request) => statusOf(await client.pauseSession(text(request, "session_id"))),
-  resume_session: async (request) => statusOf(await client.resumeSession(text(request, "session_id"))),
-  cancel_session: async (request) => statusOf(await client.cancelSession(text(request, "session_id"))),
-  close_session: async (request) => statusOf(await client.closeSession(text(request, "session_id"))),
-  submit: async (request) => {
+  start_session: async (request, client) => statusOf(await client.startSession(text(request, "session_id"))),
+  pause_session: async (request, client) => statusOf(await client.pauseSession(text(request, "session_id"))),
+  resume_session: async (request, client) =>
+    statusOf(await client.resumeSession(text(request, "session_id"))),
+  cancel_session: async (request, client) =>
+    statusOf(await client.cancelSession(text(request, "session_id"))),
+  close_session: async (request, client) => statusOf(await client.closeSession(text(request, "session_id"))),
+  submit: async (request, client) => {
     const tasks = (request["tasks"] as Record<string, unknown>[]).map(taskOf);
     const requestId = request["request_id"] as string | undefined;
     const added = await client.submit(text(request, "session_id"), tasks, { requestId });
     return { task_ids: added.map((task) => task.taskId) };
   },
-  get_task: async (request) => {
+  get_task: async (request, client) => {
     const task = await client.task(text(request, "session_id"), text(request, "task_id"));
     const last = task.attempts.at(-1);
     return {
@@ -53,17 +52,17 @@ const operations: Record<string, (request: Request) => Promise<Answer>> = {
       result: Buffer.from(last?.result?.data ?? []).toString("utf8"),
     };
   },
-  cancel_task: async (request) => {
+  cancel_task: async (request, client) => {
     const task = await client.cancelTask(text(request, "session_id"), text(request, "task_id"));
     return { status: taskStatusName(task.status) };
   },
-  wait_session: async (request) => {
+  wait_session: async (request, client) => {
     const timeoutMs = number(request, "timeout_s") * 1000;
     const session = await client.waitSession(text(request, "session_id"), { timeoutMs });
     const { succeeded = 0, failed = 0 } = session.counts ?? {};
     return { status: sessionStatusName(session.status), succeeded, failed };
   },
-  lock: async (request) => {
+  lock: async (request, client) => {
     const waitS = (request["wait_s"] as number | undefined) ?? 0;
     const leaseS = request["lease_s"] as number | undefined;
     const grant = await client.acquireLocks(text(request, "session_id"), request["paths"] as string[], {
@@ -77,11 +76,11 @@ const operations: Record<string, (request: Request) => Promise<Answer>> = {
       paths: grant.locks.map((lock) => lock.path),
     };
   },
-  renew: async (request) => {
+  renew: async (request, client) => {
     const leaseMs = await client.renewLease(text(request, "grant_id"), BigInt(number(request, "fence")));
     return { lease_s: leaseMs / 1000 };
   },
-  unlock: async (request) => {
+  unlock: async (request, client) => {
     const fence = request["fence"] as number | undefined;
     const released = await client.releaseLocks(text(request, "session_id"), {
       grantId: request["grant_id"] as string | undefined,
@@ -90,7 +89,7 @@ const operations: Record<string, (request: Request) => Promise<Answer>> = {
     });
     return { paths: released.map((lock) => lock.path) };
   },
-  logs: async (request) => {
+  logs: async (request, client) => {
     const written = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
     for await (const piece of client.output(text(request, "session_id"), text(request, "task_id"))) {
       written[piece.channel].push(piece.data);
@@ -98,7 +97,7 @@ const operations: Record<string, (request: Request) => Promise<Answer>> = {
     const whole = (pieces: Uint8Array[]) => Buffer.concat(pieces).toString("utf8");
     return { stdout: whole(written.stdout), stderr: whole(written.stderr) };
   },
-  watch: async (request) => {
+  watch: async (request, client) => {
     const since = request["since"] as number | undefined;
     const watch = client.watch({
       sessionIds: [text(request, "session_id")],
@@ -126,7 +125,17 @@ for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify(await answer(line))}\n`);
 }
 for (const one of watches.values()) await one.close();
-client.close();
+(await connecting?.catch(() => undefined))?.close();
+
+/** With the first request, and again as long as that fails. */
+function connected(): Promise<Client> {
+  const present = connecting ?? Client.connect({ connectTimeoutMs: 30_000 });
+  connecting = present;
+  present.catch(() => {
+    connecting = undefined;
+  });
+  return present;
+}
 
 async function answer(line: string): Promise<Answer> {
   let id: unknown = null;
@@ -137,7 +146,7 @@ async function answer(line: string): Promise<Answer> {
       ? operations[String(request.op)]
       : undefined;
     if (operation === undefined) throw new TypeError(`${JSON.stringify(request.op)} is no operation`);
-    return { id, ok: await operation(request) };
+    return { id, ok: await operation(request, await connected()) };
   } catch (error) {
     return { id, error: errorOf(error) };
   }

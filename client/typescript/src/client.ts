@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 import { bootTimeMs } from "./clock.js";
 import { Connection, type ConnectionOptions, type RunOptions, type Services } from "./connection.js";
-import { InternalError, InvalidRequestError, NotFoundError, TimeoutError } from "./errors.js";
+import { InternalError, InvalidRequestError } from "./errors.js";
 import type { GetInfoResponse, Summary } from "./gen/buildrunner_parallel/v1/coordinator_service_pb.js";
 import type { HistoryEvent } from "./gen/buildrunner_parallel/v1/event_service_pb.js";
 import {
@@ -27,8 +27,10 @@ import { Lock } from "./locks.js";
 import { type OutputOptions, type OutputPiece, readOutput } from "./output.js";
 import { batches, newRequestId } from "./requests.js";
 import { milliseconds, type TaskInput, taskSpec } from "./specs.js";
-import { isSessionOver, isTaskOver } from "./states.js";
-import { Watch, type WatchEvent, type WatchOptions } from "./watch.js";
+import { type WaitOptions, waitSession, waitTask } from "./waits.js";
+import { Watch, type WatchOptions } from "./watch.js";
+import { inWhoseName } from "./whose.js";
+import { findWorkspace } from "./workspace.js";
 
 export interface ClientOptions extends ConnectionOptions {
   /** How long to wait for the coordinator's first answer; default 5,000. */
@@ -63,11 +65,6 @@ export interface LockOptions extends ChangeOptions {
   readonly waitMs?: number | undefined;
   /** The grant holds for itself and ends so long after its last renewal; without, the session holds. */
   readonly leaseMs?: number | undefined;
-}
-
-export interface WaitOptions {
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Safe to use from many places at once. Calls throw the errors of errors.ts. */
@@ -220,7 +217,8 @@ export class Client implements AsyncDisposable {
     tasks: readonly TaskInput[],
     options: SubmitOptions = {},
   ): Promise<TaskSummary[]> {
-    const specs = tasks.map((task) => taskSpec(task, this.#cwd));
+    const workspace = findWorkspace(this.#cwd);
+    const specs = tasks.map((task) => taskSpec(task, this.#cwd, workspace));
     const { requestId } = stamp(options);
     const parts = batches(specs);
     const added: TaskSummary[] = [];
@@ -311,84 +309,13 @@ export class Client implements AsyncDisposable {
   }
 
   /** The session once it is over. Throws TimeoutError, NotFoundError when it is deleted meanwhile. */
-  async waitSession(sessionId: string, options: WaitOptions = {}): Promise<Session> {
-    const first = await this.session(sessionId, { signal: options.signal });
-    const look = () => this.session(first.sessionId, { signal: options.signal });
-    return this.#await(
-      first,
-      (session) => isSessionOver(session.status),
-      `session ${first.sessionId}`,
-      options,
-      ["session"],
-      first.sessionId,
-      async (event) => {
-        for (const { entity } of event.changes) {
-          if (entity.case === "session" && entity.value.sessionId === first.sessionId) return entity.value;
-          if (entity.case === "removed" && entity.value.id === first.sessionId) {
-            throw new NotFoundError(`session ${first.sessionId} was deleted`, "SESSION_NOT_FOUND");
-          }
-        }
-        // One that has ended meanwhile may not be in a snapshot any more.
-        return event.snapshot && event.complete ? look() : undefined;
-      },
-    );
+  waitSession(sessionId: string, options: WaitOptions = {}): Promise<Session> {
+    return waitSession(this, sessionId, options);
   }
 
   /** The task, with its attempts, once it is over. Throws TimeoutError. */
-  async waitTask(sessionId: string, taskId: string, options: WaitOptions = {}): Promise<Task> {
-    const look = () => this.task(sessionId, taskId, { signal: options.signal });
-    const first = await look();
-    const wholeId = present(first.summary).sessionId;
-    const isOver = (task: Task) => isTaskOver(present(task.summary).status);
-    return this.#await(
-      first,
-      isOver,
-      `task ${taskId}`,
-      options,
-      ["task", "session"],
-      wholeId,
-      async (event) => {
-        const concerns = event.changes.some(
-          ({ entity }) =>
-            entity.case === "removed" ||
-            (entity.case === "task" && entity.value.taskId === taskId && isTaskOver(entity.value.status)),
-        );
-        return concerns || (event.snapshot && event.complete) ? look() : undefined;
-      },
-    );
-  }
-
-  async #await<T>(
-    first: T,
-    isOver: (value: T) => boolean,
-    what: string,
-    options: WaitOptions,
-    kinds: NonNullable<WatchOptions["kinds"]>,
-    sessionId: string,
-    read: (event: WatchEvent) => Promise<T | undefined>,
-  ): Promise<T> {
-    if (isOver(first)) return first;
-    await using watch = this.watch({ sessionIds: [sessionId], kinds, signal: options.signal });
-    let isLate = false;
-    const late = () => {
-      isLate = true;
-      watch.close();
-    };
-    const timer =
-      options.timeoutMs === undefined
-        ? undefined
-        : setTimeout(late, Math.min(options.timeoutMs, 2 ** 31 - 1));
-    try {
-      for await (const event of watch) {
-        const value = await read(event);
-        if (value !== undefined && isOver(value)) return value;
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-    if (isLate)
-      throw new TimeoutError(`${what} is not over yet; it goes on without being waited for`, "TIMEOUT");
-    throw new TimeoutError(`${what} is not over yet, and the watch was closed`);
+  waitTask(sessionId: string, taskId: string, options: WaitOptions = {}): Promise<Task> {
+    return waitTask(this, sessionId, taskId, options);
   }
 
   // Path locks. Paths are those of this machine; they may be absolute.
@@ -503,19 +430,4 @@ function stamp(options: ChangeOptions): { requestId: string } {
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new InternalError("the coordinator's answer lacks what was asked for");
   return value;
-}
-
-/** Inside a task, or below `br parallel lock -- CMD`: what that holds is not in the way of its own locks. */
-function inWhoseName(withLease: boolean): MessageInitShape<typeof AcquireLocksRequestSchema> {
-  const env = process.env;
-  const inName: { attemptId?: string; fence?: bigint; heldGrantId?: string; heldFence?: bigint } = {};
-  if (env["BR_ATTEMPT_ID"] && env["BR_FENCE"]) {
-    inName.attemptId = env["BR_ATTEMPT_ID"];
-    inName.fence = BigInt(env["BR_FENCE"]);
-  }
-  if (withLease && env["BR_LOCK_GRANT_ID"] && env["BR_LOCK_FENCE"]) {
-    inName.heldGrantId = env["BR_LOCK_GRANT_ID"];
-    inName.heldFence = BigInt(env["BR_LOCK_FENCE"]);
-  }
-  return inName;
 }

@@ -98,6 +98,7 @@ export class Connection implements AsyncDisposable {
     let retry: Retry | undefined;
     for (;;) {
       options.signal?.throwIfAborted();
+      if (this.#closed) throw new UnavailableError("the client is closed");
       const services = this.#services;
       const beganMs = performance.now();
       try {

@@ -52,13 +52,21 @@ function infoOf(error: ConnectError): ErrorInfo | undefined {
 
 /** Codes with which a connection that breaks ends its calls; the same from the coordinator have a reason. */
 const BROKEN: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted]);
-const TRANSPORT_FAULT = /http\/2|protocol error|missing trailer|premature|ECONN|EPIPE|socket/i;
+const TRANSPORT_FAULT = /http\/2|protocol error|missing trailer|premature/i;
 
 /** Whether a call ended because the coordinator went away, and not because it said something. */
 export function isLoss(error: ConnectError): boolean {
   if (reasonOf(error) !== "") return false;
   if (BROKEN.has(error.code)) return true;
-  return (error.code === Code.Internal || error.code === Code.Unknown) && TRANSPORT_FAULT.test(error.message);
+  if (error.code !== Code.Internal && error.code !== Code.Unknown) return false;
+  return isSystemError(error.cause) || TRANSPORT_FAULT.test(error.message);
+}
+
+/** Of a socket or an HTTP/2 stream, and not an answer. */
+function isSystemError(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const { syscall, code = "" } = cause as NodeJS.ErrnoException;
+  return typeof syscall === "string" || /^ERR_(HTTP2|STREAM)_/.test(code);
 }
 
 /** The client's error for whatever a call threw; `address` names the coordinator in it. */

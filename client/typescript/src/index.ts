@@ -6,7 +6,6 @@ export {
   type LockOptions,
   type SessionInput,
   type SubmitOptions,
-  type WaitOptions,
 } from "./client.js";
 export type { RunOptions, Services } from "./connection.js";
 export { type LocateOptions, locate, type Target } from "./discovery.js";
@@ -26,5 +25,6 @@ export {
   taskStatusName,
   workerStatusName,
 } from "./states.js";
+export type { WaitOptions } from "./waits.js";
 export { Watch, type WatchEvent, type WatchOptions } from "./watch.js";
 export { findWorkspace, type Workspace } from "./workspace.js";

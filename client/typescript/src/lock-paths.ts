@@ -25,10 +25,16 @@ const WILD = /[*?[{]/;
 const MAX_PATH_BYTES = 4096;
 
 /** Relative paths are relative to `cwd`. Throws InvalidRequestError for what is no path of the workspace. */
-export function pathRequests(items: readonly PathItem[], shared: boolean, cwd: string): PathRequest[] {
+export function pathRequests(
+  items: readonly PathItem[],
+  shared: boolean,
+  cwd: string,
+  workspace: Workspace = findWorkspace(cwd),
+): PathRequest[] {
   if (!Array.isArray(items)) throw new InvalidRequestError("the paths to lock must be a list", "INVALID");
-  const workspace = findWorkspace(cwd);
-  return items.map((item) => pathRequest(item, shared, realpathSync(cwd), workspace));
+  if (items.length === 0) return [];
+  const here = realpathSync(cwd);
+  return items.map((item) => pathRequest(item, shared, here, workspace));
 }
 
 function pathRequest(item: PathItem, shared: boolean, cwd: string, workspace: Workspace): PathRequest {

@@ -10,7 +10,7 @@ import {
 } from "./gen/buildrunner_parallel/v1/types_pb.js";
 import { type PathItem, pathRequests } from "./lock-paths.js";
 import { matchesAny } from "./patterns.js";
-import { findWorkspace } from "./workspace.js";
+import { findWorkspace, type Workspace } from "./workspace.js";
 
 /** Bytes as they are, text as UTF-8, anything else as JSON. */
 export type PayloadInput = Uint8Array | string | object;
@@ -60,8 +60,7 @@ const AUDITS = { auto: AuditMode.AUTO, on: AuditMode.ON, off: AuditMode.OFF };
 const ISOLATIONS = { worktree: IsolationMode.WORKTREE, none: IsolationMode.SHARED };
 
 /** Paths in it are relative to `cwd`. Throws InvalidRequestError for what can be no task. */
-export function taskSpec(task: TaskInput, cwd: string): TaskSpec {
-  const workspace = findWorkspace(cwd);
+export function taskSpec(task: TaskInput, cwd: string, workspace: Workspace = findWorkspace(cwd)): TaskSpec {
   const where = path.resolve(cwd, task.cwd ?? ".");
   const relative = path.relative(workspace.worktree, where);
   const isBelow = relative !== ".." && !relative.startsWith("../");
@@ -80,7 +79,7 @@ export function taskSpec(task: TaskInput, cwd: string): TaskSpec {
     timeoutMs: milliseconds(task.timeoutMs ?? 0),
     ...(task.graceMs === undefined ? {} : { graceMs: milliseconds(task.graceMs) }),
     needs: [...(task.needs ?? [])],
-    files: pathRequests(task.files ?? [], false, cwd),
+    files: pathRequests(task.files ?? [], false, cwd, workspace),
     priority: task.priority ?? 0,
     retry: { maxRetries: task.retries ?? 0, backoffMs: milliseconds(task.backoffMs ?? 0) },
     labels: [...(task.labels ?? [])],

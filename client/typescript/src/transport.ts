@@ -1,4 +1,5 @@
 /** gRPC over HTTP/2 without encryption, on a unix socket or TCP. No proxy is ever in between. */
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -20,7 +21,7 @@ export interface OpenTransport {
 export function openTransport(target: Target, clientId: string): OpenTransport {
   const socketPath = target.address.startsWith("unix:") ? target.address.slice("unix:".length) : undefined;
   const baseUrl = socketPath === undefined ? `http://${target.address}` : "http://localhost";
-  const sessionManager = new Http2SessionManager(
+  const sessionManager = new SessionManager(
     baseUrl,
     {
       pingIntervalMs: 20_000,
@@ -44,4 +45,22 @@ export function openTransport(target: Target, clientId: string): OpenTransport {
     ],
   });
   return { transport, close: () => sessionManager.abort() };
+}
+
+/**
+ * connect-node 2.1 takes its listeners off a session before it destroys it with an error, as when a ping was not
+ * answered; without a listener that error would end the process. The calls of the session are told anyhow.
+ */
+class SessionManager extends Http2SessionManager {
+  readonly #guarded = new WeakSet<ClientHttp2Session>();
+
+  override async request(...call: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
+    const stream = await super.request(...call);
+    const session = stream.session as ClientHttp2Session | undefined;
+    if (session !== undefined && !this.#guarded.has(session)) {
+      this.#guarded.add(session);
+      session.on("error", () => undefined);
+    }
+    return stream;
+  }
 }

@@ -55,9 +55,12 @@ export class OutputPipes {
     for (const { socket } of this.#readers) socket.resume();
   }
 
-  /** Passes on all that has been written until now. */
+  /** Passes on all that has been written until now, and goes on. */
   drain(): void {
-    for (const reader of this.#readers) this.#drain(reader);
+    for (const reader of this.#readers) {
+      this.#drain(reader);
+      reader.socket.resume();
+    }
   }
 
   /** Drains and closes. A pipe that somebody out of reach still writes to is not used again. */
@@ -71,6 +74,9 @@ export class OutputPipes {
   /** Whether the last writer is gone. */
   #drain({ channel, fd, socket }: Reader): boolean {
     if (socket.destroyed || socket.readableEnded) return true;
+    // First what the stream has read and not told yet: reading it tells it.
+    socket.pause();
+    while (socket.read() !== null);
     for (;;) {
       const data = Buffer.allocUnsafe(READ_BYTES);
       let size: number;
