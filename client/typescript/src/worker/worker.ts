@@ -161,7 +161,7 @@ export class Worker implements Conversationalist {
       performance.now() + (this.#options.drainMs ?? Number.POSITIVE_INFINITY),
     );
     this.#leave(reason);
-    void this.#askForDrain();
+    if (!this.#isDone) void this.#askForDrain();
   }
 
   /** Drains, and stops what runs at once; it is queued again at no cost. */
@@ -232,7 +232,7 @@ export class Worker implements Conversationalist {
       metadataJson: metadata === undefined ? "" : JSON.stringify(metadata),
       capabilities: ignoresCase(findWorkspace(this.#options.cwd)) ? ["ignores-case"] : [],
       held: this.#book.held(),
-      credit: this.#isLeaving ? 0 : this.#credit.initial,
+      credit: this.#credit.initial,
       storeId: this.#storeId,
       epoch: this.#epoch,
     });
