@@ -5,6 +5,7 @@ Every text that people may choose goes through `word`, so that the same scene ca
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -345,6 +346,8 @@ def set_scene(client, folder, monkeypatch, word: Word = str) -> None:
         monkeypatch.setattr(f"buildrunner_parallel.cli.{module}.become_module", lambda *_: None)
     monkeypatch.setattr("buildrunner_parallel.cli.coordinator.stop_coordinator", lambda *_: True)
     monkeypatch.setattr("buildrunner_parallel.cli.pool_waiting._POLL_S", 0)
+    # A minute is over the next time that it is looked at.
+    monkeypatch.setattr("buildrunner_parallel.cli.dashboard.monotonic", itertools.count(0, 100).__next__)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     hooks = (
         HookState("pre-commit", Path(word("/repo/.git/hooks/pre-commit")), "installed", strict=True),

@@ -80,6 +80,8 @@ SHAPES: dict[str, Shape] = {
     "story-worker": Shape("story d4e5"),
     "joblog": Shape("joblog a3f2"),
     "summary": Shape("summary"),
+    "dashboard": Shape("dashboard"),
+    "dashboard-session": Shape("dashboard a3f2 --compact"),
     "watch": Shape("watch"),
     "watch-session": Shape("watch a3f2 --kind task --since 9"),
     "lock": Shape("lock a3f2 src/app.py tests/"),
@@ -113,5 +115,6 @@ SHAPES: dict[str, Shape] = {
 # What only looks, with its exit code where nothing was ever started.
 WITHOUT_STATE: dict[str, int] = {
     "list": 0, "status": 0, "tasks": 0, "summary": 0, "workers": 0, "info": 0, "watch": 0, "locks": 0,
+    "dashboard": 0,
     "locks-waiting": 0, "locks-stats": 0, "cleanup": 0, "stop": 0, "status-verbose": 4, "show": 4, "pause": 4,
 }  # fmt: skip

@@ -30,6 +30,7 @@ CALLS: dict[str, list[str] | None] = {
     "joblog": ["a3f2"],
     "wait": ["a3f2"],
     "watch": ["a3f2"],
+    "dashboard": ["a3f2"],
     "submit": ["a3f2", "--", "true"],
     "cleanup": ["-y"],
     "workers": [],

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import termios
 from dataclasses import replace
 
 import pytest
 
+from buildrunner_parallel.cli import dashboard
 from buildrunner_parallel.records import (
+    Attempt,
+    EndedAttempt,
     LockHolder,
     OutputChunk,
     Session,
@@ -51,6 +57,11 @@ def story(fake, events):
         WatchEvent(connection="lost"), WatchEvent(connection="back"),
         change(bad_again), change(bad_second), change(bad_done), change(over, revision=20),
     ]  # fmt: skip
+    fake.tasks = [good_done, bad_done]
+    fake.ended_attempts = [
+        EndedAttempt(name, attempt=Attempt("x", number, started_at=at(begin), ended_at=at(end)))
+        for name, number, begin, end in (("good", 1, -50, -40), ("bad", 1, -39, -35), ("bad", 2, -30, -10))
+    ]
     fake.outputs = [TaskOutput("bad", 2, OutputChunk(data=b"compiling\nerror: no rule\n"))]
     return fake
 
@@ -95,14 +106,29 @@ def test_it_makes_one_watch_call_for_that_session_alone(story, br):
     assert ("watch", {"session_ids": ("c0ffee01",), "ended_tasks": True}) in story.calls
 
 
+@pytest.fixture
+def screen(monkeypatch):
+    """A pseudo-terminal that the dashboard is drawn on; gives what was written there."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
+    monkeypatch.setattr(dashboard, "_keyboard", lambda: (None, False))
+    os.set_blocking(ours, False)
+    yield lambda: os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    os.close(theirs)
+
+
 @pytest.mark.parametrize("columns", [80, 200])
-def test_on_a_terminal_the_picture_gives_way_to_the_summary(story, terminal, columns):
+def test_on_a_terminal_the_picture_gives_way_to_the_summary(story, terminal, screen, columns):
     result = terminal("start", "Demo", "--watch", columns=columns)
     assert result.exit_code == 6
     end = result.stdout[result.stdout.rindex("Task") :].splitlines()
     assert [line.split()[:2] for line in end[1:3]] == [["good", "succeeded"], ["bad", "failed"]]
     assert "Wall time 50s, sum of task times 34s (0.7 at a time)" in end
     assert max(map(len, end)) <= columns
+    drawn = screen()
+    assert drawn.startswith("\x1b[?1049h") and drawn.endswith("\x1b[?1049l")
 
 
 def test_with_json_it_is_an_object_a_change_and_the_session_last(story, br):

@@ -7,24 +7,35 @@ from types import SimpleNamespace
 
 import pytest
 
+from buildrunner_parallel.dashboard.fold import Board
 from buildrunner_parallel.records import Session, SessionStatus, TaskCounts, TaskStatus, TaskSummary
 from buildrunner_parallel.watch import WatchEvent
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+NOW_S = 1000.0
+"""The same moment on the monotonic clock."""
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    """The header shows local time."""
+    monkeypatch.setenv("TZ", "UTC")
 
 
 def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def session(**changes):
+def session(session_id="a3f2e1d9", **changes):
     changes.setdefault("status", SessionStatus.RUNNING)
     changes.setdefault("counts", TaskCounts(running=1, queued=2, succeeded=3))
-    return Session("a3f2e1d9", changes.pop("name", "Build"), started_at=at(-60), **changes)
+    changes.setdefault("started_at", at(-60))
+    changes.setdefault("created_at", at(-61))
+    return Session(session_id, changes.pop("name", "Build"), **changes)
 
 
-def task(name: str, status: str = "queued", **changes) -> TaskSummary:
-    return TaskSummary("a3f2e1d9", name, TaskStatus(status), **changes)
+def task(name: str, status: str = "queued", session_id="a3f2e1d9", **changes) -> TaskSummary:
+    return TaskSummary(session_id, name, TaskStatus(status), **changes)
 
 
 def snapshot(*changes, revision=10, reset=True):
@@ -35,7 +46,17 @@ def change(*changes, revision=11):
     return WatchEvent(revision=revision, changes=changes)
 
 
+def board(*changes, now_s=NOW_S) -> Board:
+    """A board that was told of these things in one snapshot."""
+    made = Board()
+    made.fold(snapshot(*changes), now_s)
+    made.unread.clear()
+    return made
+
+
 @pytest.fixture
 def make():
     """Makers of records and events, and the tests' present."""
-    return SimpleNamespace(now=NOW, at=at, session=session, task=task, snapshot=snapshot, change=change)
+    return SimpleNamespace(
+        now=NOW, now_s=NOW_S, at=at, session=session, task=task, snapshot=snapshot, change=change, board=board
+    )

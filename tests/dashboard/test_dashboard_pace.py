@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from buildrunner_parallel.dashboard.pace import Pace
+from buildrunner_parallel.dashboard.pace import Pace, Throughput
 from buildrunner_parallel.records import SessionStatus, TaskCounts
 
 
@@ -103,3 +103,20 @@ def test_a_retry_begins_the_count_anew(at):
     assert pace.rate(10.0) == 0.0
     pace.see(at(6, queued=4), 12.0)
     assert pace.rate(12.0) == 1.0
+
+
+def test_a_quick_session_takes_no_more_memory_than_a_slow_one(at):
+    pace = Pace(at(0, queued=300_000), 0.0)
+    for number in range(1, 20_001):
+        pace.see(at(number, queued=300_000 - number), number / 1000)
+    assert len(pace._samples) < 200
+    assert pace.rate(20.0) == pytest.approx(1000.0)
+
+
+def test_throughput_is_told_by_the_second():
+    ended = Throughput()
+    for second, count in ((100, 3), (100, 2), (101, 4), (103, 1), (104, -2), (104, 0)):
+        ended.add(count, second + 0.5)
+    assert ended.series(104.2, 5) == [0.0, 5.0, 4.0, 0.0, 1.0]
+    assert ended.rate(104.0) == 1.0
+    assert ended.rate(300.0) == 0.0

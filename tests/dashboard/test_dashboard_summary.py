@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from buildrunner_parallel.dashboard.fold import Model
 from buildrunner_parallel.dashboard.summary import example_task, summarize
-from buildrunner_parallel.records import SessionStatus, TaskCounts
+from buildrunner_parallel.records import Attempt, EndedAttempt, SessionStatus, TaskCounts
 
 
-def test_tasks_stand_in_the_order_of_their_ends_with_their_times(make):
-    model = Model()
+def test_tasks_stand_in_the_order_of_their_ends_with_the_times_of_all_attempts(make):
     session = make.session(
         status=SessionStatus.FAILED,
         ended_at=make.at(0),
         counts=TaskCounts(succeeded=2, failed=1, skipped=1),
         reason="why",
     )
-    model.fold(make.snapshot(
-        session,
-        make.task("late", "succeeded", attempt=1, started_at=make.at(-50), ended_at=make.at(-1)),
+    tasks = [
+        make.task("late", "succeeded", attempt=2, started_at=make.at(-50), ended_at=make.at(-1)),
         make.task("early", "failed", attempt=1, started_at=make.at(-60), ended_at=make.at(-30)),
         make.task("never", "skipped"),
-    ))  # fmt: skip
-    summary = summarize(model, session, make.now)
+    ]
+    attempts = [
+        EndedAttempt(name, attempt=Attempt("x", number, started_at=make.at(begin), ended_at=make.at(end)))
+        for name, number, begin, end in (("late", 1, -58, -52), ("early", 1, -60, -30), ("late", 2, -50, -1))
+    ]
+    summary = summarize(session, tasks, [*attempts, EndedAttempt("never")], make.now)
     assert [(line.task.task_id, line.seconds) for line in summary.lines] == [
-        ("early", 30.0), ("late", 49.0), ("never", 0.0),
+        ("early", 30.0), ("late", 55.0), ("never", 0.0),
     ]  # fmt: skip
-    assert (summary.wall_s, summary.task_s) == (60.0, 79.0)
+    assert (summary.wall_s, summary.task_s) == (60.0, 85.0)
     assert summary.headline == "Session a3f2e1d9 (Build) failed: 2 succeeded, 1 failed, 1 skipped (why)"
-    assert summary.times == "Wall time 1m00s, sum of task times 1m19s (1.3 at a time)"
+    assert summary.times == "Wall time 1m00s, sum of task times 1m25s (1.4 at a time)"
     assert [task.task_id for task in summary.failed] == ["early"]
 
 
+def test_where_nobody_read_the_attempts_there_is_no_sum(make):
+    session = make.session(status=SessionStatus.FAILED, ended_at=make.at(0))
+    tasks = [make.task("a", "failed", attempt=3, started_at=make.at(-9), ended_at=make.at(-1))]
+    summary = summarize(session, tasks, None, make.now)
+    assert [line.seconds for line in summary.lines] == [8.0]
+    assert summary.times == "Wall time 1m00s"
+
+
 def test_the_example_is_what_one_would_look_at_next(make):
-    model = Model()
     ended = {"started_at": make.at(-9), "ended_at": make.at(0), "attempt": 1}
-    model.fold(
-        make.snapshot(make.task("short", "succeeded", attempt=1), make.task("long", "succeeded", **ended))
-    )
-    lines = summarize(model, make.session(), make.now).lines
-    example = example_task(lines)
+    tasks = [make.task("short", "succeeded", attempt=1), make.task("long", "succeeded", **ended)]
+    example = example_task(summarize(make.session(), tasks, None, make.now).lines)
     assert example and example.task_id == "long"
-    model.fold(make.change(make.task("bad", "failed", attempt=1)))
-    example = example_task(summarize(model, make.session(), make.now).lines)
+    tasks.append(make.task("bad", "failed", attempt=1))
+    example = example_task(summarize(make.session(), tasks, None, make.now).lines)
     assert example and example.task_id == "bad"
     assert example_task(()) is None

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from . import calls_sessions, calls_tasks
 from .aio_base import AsyncClientBase
 from .aio_watch import AsyncWatcher
-from .feed import Cursor, watch_request
+from .convert import change_from_wire
+from .feed import Cursor, ReadChange, watch_request
 from .records import Session, Task
 from .waits import Deadline, SessionWait, TaskWait, no_event
 
@@ -25,14 +26,16 @@ class AsyncWaitCalls(AsyncClientBase):
         reconnect: bool = True,
         store_id: str = "",
         on_event: Callable[[], None] | None = None,
+        read: ReadChange = change_from_wire,
     ) -> AsyncWatcher:
         """A snapshot and every change after it, or the changes after `since_revision` alone.
 
         Tasks come only with `session_ids`; `kinds` are session, task, worker, lock, pool, none means all.
-        `store_id` is that of `info()` when the revision is from an earlier run of the program.
+        `store_id` is that of `info()` when the revision is from an earlier run of the program. `read` makes
+        the records of changes; those of which it makes None are left out.
         """
         template = watch_request(session_ids, kinds, ended_tasks)
-        cursor = Cursor(template, since_revision, store_id)
+        cursor = Cursor(template, since_revision, store_id, read)
         return AsyncWatcher(self._connection, cursor, reconnect=reconnect, on_event=on_event)
 
     async def wait_session(

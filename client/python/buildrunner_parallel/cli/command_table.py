@@ -24,6 +24,7 @@ PARALLEL = {
     "story": ("story", "Tell what happened to a session, a task or a worker, in order."),
     "joblog": ("joblog", "Print ended attempts in the columns of GNU parallel's --joblog."),
     "wait": ("waiting", "Wait for a session or a task to end, and tell what failed."),
+    "dashboard": ("dashboard", "Show sessions, workers, tasks, locks and failures live, until q."),
     "watch": ("watch", "Follow what happens, one line an event, until Ctrl+C."),
     "submit": ("submit", "Add a task, or many, to a session."),
     "preview": ("preview", "Show what a plan would do, before anything is submitted."),

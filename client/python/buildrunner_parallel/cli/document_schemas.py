@@ -296,6 +296,32 @@ def _statistics() -> Schema:
     )
 
 
+def _dashboard(make: Makers) -> Document:
+    from buildrunner_parallel.dashboard.fold import Board
+    from buildrunner_parallel.dashboard.plain import statistics_data
+
+    number: Schema = {"type": "number", "minimum": 0}
+    figures = dict.fromkeys(statistics_data(Board(), 0.0), COUNT)
+    figures |= {"tasks_per_second": number, "utilization_percent": {**number, "maximum": 100}}
+    holders = make.many("LockHolder")
+    contended = _object(
+        path=STRING,
+        since=or_null({"type": "string", "format": "date-time"}),
+        holders=holders,
+        waiters=holders,
+    )
+    return Document("dashboard", (Form("A snapshot; with --duration one a line.", {
+        "dashboard": _object(
+            statistics=_object(**figures),
+            sessions=make.many("Session"),
+            workers=make.many("Worker"),
+            tasks=make.many("TaskSummary"),
+            contended={"type": "array", "items": contended},
+            failures=make.many("TaskSummary"),
+        ),
+    }),))  # fmt: skip
+
+
 def _watch(make: Makers) -> Document:
     kinds = {
         "session": "Session", "task": "TaskSummary", "worker": "Worker", "lock": "PathLock", "pool": "Pool",
@@ -416,6 +442,7 @@ _DOCUMENTS: dict[str, Maker] = {
     "story": _story,
     "joblog": _joblog,
     "summary": _summary,
+    "dashboard": _dashboard,
     "watch": _watch,
     "lock": _lock,
     "unlock": _unlock,

@@ -30,8 +30,8 @@ def show_end(run: Invocation, client: Client, summary: EndSummary) -> None:
     run.out.line()
     if lines:
         run.out.table(("task", "status", "?1>time", "?2>attempts", "~remark"), [_row(line) for line in lines])
-    if len(lines) < len(summary.lines):
-        run.out.line(f"and {len(summary.lines) - len(lines)} more")
+    if len(lines) < summary.session.counts.total:
+        run.out.line(f"and {summary.session.counts.total - len(lines)} more")
     for task in summary.failed[:SHOWN_OUTPUTS]:
         _show_output(run, client, task)
     run.out.sentence(summary.headline, STYLES.get(summary.session.status.value, ""))

@@ -34,6 +34,7 @@ OF_COMMAND: dict[str, dict[str, str]] = {
         "7": "with --wait or --watch: it was cancelled",
         "130": "interrupted; a session that has begun goes on",
     },
+    "dashboard": {"0": "left with q, or --duration is over", "130": "left with Ctrl+C"},
     "wait": {
         "0": "it completed or succeeded",
         "6": "it failed or was skipped",

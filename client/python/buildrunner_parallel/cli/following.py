@@ -15,49 +15,65 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from buildrunner_parallel.client import Client
-    from buildrunner_parallel.dashboard.fold import Model
-    from buildrunner_parallel.dashboard.live import Screen
+    from buildrunner_parallel.dashboard.summary import EndSummary
     from buildrunner_parallel.records import Session, Task
+
+
+# Of sessions with more tasks those are listed at the end that did not succeed.
+LISTED_TASKS = 20_000
+_NOT_WELL = ("failed", "cancelled", "skipped")
 
 
 def watch_session(run: Invocation, client: Client, session: Session) -> None:
     """Shows the session live until it is over, then its summary; exits 0, 6 or 7."""
-    from buildrunner_parallel.dashboard.live import follow
-    from buildrunner_parallel.dashboard.summary import summarize
     from buildrunner_parallel.records import record_to_json
 
-    from .phrases import utc_now
-
     _prepare_to_leave(run, session)
-    watcher = client.watch(session_ids=(session.session_id,), ended_tasks=True)
-    try:
-        model, ended = follow(
-            watcher, session.session_id, _screen(run), lambda: client.get_session(session.session_id)
-        )
-    finally:
-        watcher.close()
+    if run.out.is_terminal and not run.settings.quiet:
+        ended = _show(run, client, session)
+    else:
+        ended = _tell(run, client, session)
     if run.settings.as_json:
         run.out.document(session=record_to_json(ended))
     else:
-        _complete(client, model, ended)
-        show_end(run, client, summarize(model, ended, utc_now()))
+        show_end(run, client, _summary(client, ended))
     raise typer.Exit(exit_codes.of_session(ended.status.value))
 
 
-def _complete(client: Client, model: Model, ended: Session) -> None:
-    """Fetches tasks that the feed did not tell of: those that had ended when the watch came back."""
-    if len(model.tasks) < ended.counts.total:
-        model.add_tasks(client.list_tasks(ended.session_id))
+def _show(run: Invocation, client: Client, session: Session) -> Session:
+    """On the dashboard. Whoever leaves it before the end has interrupted the wait."""
+    from .dashboard import show
+
+    ended = show(run, client, session_id=session.session_id, until_end=True)
+    if ended is None:
+        raise KeyboardInterrupt
+    return ended
 
 
-def _screen(run: Invocation) -> Screen:
-    from buildrunner_parallel.dashboard.live import JsonScreen, LineScreen, TerminalScreen
+def _tell(run: Invocation, client: Client, session: Session) -> Session:
+    """In a pipe: a line, or a JSON object, a change."""
+    from buildrunner_parallel.dashboard.stream import JsonTeller, LineTeller, follow
 
-    if run.settings.as_json:
-        return JsonScreen(run.out.streamed_document)
-    if run.out.is_terminal and not run.settings.quiet:
-        return TerminalScreen(run.out.console)
-    return LineScreen(run.out.streamed_line)
+    as_json = run.settings.as_json
+    teller = JsonTeller(run.out.streamed_document) if as_json else LineTeller(run.out.streamed_line)
+    watcher = client.watch(session_ids=(session.session_id,), ended_tasks=True)
+    try:
+        return follow(watcher, session.session_id, teller, lambda: client.get_session(session.session_id))
+    finally:
+        watcher.close()
+
+
+def _summary(client: Client, ended: Session) -> EndSummary:
+    from buildrunner_parallel.dashboard.summary import summarize
+
+    from .phrases import utc_now
+
+    session_id = ended.session_id
+    if ended.counts.total > LISTED_TASKS:
+        tasks = client.list_tasks(session_id, statuses=_NOT_WELL, limit=LISTED_TASKS)
+        return summarize(ended, tasks, None, utc_now())
+    attempts = client.iter_attempts(session_id, with_results=False)
+    return summarize(ended, client.list_tasks(session_id), attempts, utc_now())
 
 
 def await_session(run: Invocation, client: Client, session: Session, timeout_s: float | None = None) -> None:

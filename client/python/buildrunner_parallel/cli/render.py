@@ -40,6 +40,11 @@ class Output:
         self._console: Console | None = None
 
     @property
+    def has_color(self) -> bool:
+        """Whether people see colours on it."""
+        return self.is_terminal and not self._no_color
+
+    @property
     def console(self) -> Console:
         """The terminal; made when first needed, since loading it takes a while."""
         if self._console is None:

@@ -16,8 +16,8 @@ app = typer.Typer()
 # Those of document_schemas.py, which is not loaded for a help page.
 NAMES = (
     "plan", "start", "preview", "list", "status", "pause", "resume", "cancel", "close", "wait", "retry",
-    "cleanup", "submit", "tasks", "show", "logs", "explain", "story", "joblog", "summary", "watch", "lock",
-    "unlock", "locks", "guard", "workers", "scale", "drain", "info", "stop", "backup",
+    "cleanup", "submit", "tasks", "show", "logs", "explain", "story", "joblog", "summary", "dashboard",
+    "watch", "lock", "unlock", "locks", "guard", "workers", "scale", "drain", "info", "stop", "backup",
 )  # fmt: skip
 
 

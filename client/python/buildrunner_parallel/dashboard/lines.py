@@ -9,7 +9,7 @@ from buildrunner_parallel.records import TaskSummary
 from buildrunner_parallel.text import one_line
 
 from .fold import waits_for_locks
-from .view import holders_phrase
+from .phrases import holders_phrase
 
 
 def change_line(task: TaskSummary, moment: datetime) -> str:

@@ -9,6 +9,8 @@ from buildrunner_parallel.records import Session
 
 WINDOW_S = 30.0
 STALLED_AFTER_S = 5.0
+SAMPLE_S = 0.25
+"""States that come closer together are one sample, so that a quick session takes no more memory."""
 
 
 class Pace:
@@ -26,6 +28,8 @@ class Pace:
         if session.counts != self.session.counts:
             self._changed_at_s = now_s
         self.session = session
+        if len(self._samples) > 1 and now_s - self._samples[-2][0] < SAMPLE_S:
+            self._samples.pop()
         self._samples.append((now_s, session.done_tasks))
         self._forget(now_s)
 
@@ -79,3 +83,31 @@ class Pace:
         least = "at least " if self.is_growing() else ""
         seconds = max(1, round(left / rate))
         return f"{told}, {least}{f'{seconds}s' if seconds < 60 else format_duration(seconds)} to go"
+
+
+class Throughput:
+    """How many tasks ended in each of the last seconds, over all sessions."""
+
+    SECONDS = 120
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[int, int]] = deque(maxlen=self.SECONDS)
+
+    def add(self, count: int, now_s: float) -> None:
+        """Takes in that `count` more have ended; fewer after a retry, which counts as none."""
+        if count <= 0:
+            return
+        second = int(now_s)
+        if self._ended and self._ended[-1][0] == second:
+            count += self._ended.pop()[1]
+        self._ended.append((second, count))
+
+    def rate(self, now_s: float, window_s: float = 10.0) -> float:
+        """Tasks a second over the last `window_s` seconds."""
+        return sum(count for second, count in self._ended if second >= now_s - window_s) / window_s
+
+    def series(self, now_s: float, width: int) -> list[float]:
+        """Of the last `width` whole seconds, the latest last."""
+        known = dict(self._ended)
+        last = int(now_s) - 1
+        return [float(known.get(second, 0)) for second in range(last - width + 1, last + 1)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from buildrunner_parallel.durations import format_duration
-from buildrunner_parallel.records import Session, TaskSummary
+from buildrunner_parallel.records import EndedAttempt, Session, TaskSummary
 
-from .fold import Model, wall_time_s
+from .fold import wall_time_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class TaskLine:
 
 @dataclass(frozen=True, slots=True)
 class EndSummary:
-    """The end of one session."""
+    """The end of one session; `task_s` is None where there are too many tasks to add their times up."""
 
     session: Session
     lines: tuple[TaskLine, ...]
     wall_s: float
-    task_s: float
+    task_s: float | None
 
     @property
     def failed(self) -> list[TaskSummary]:
@@ -48,20 +48,31 @@ class EndSummary:
     @property
     def times(self) -> str:
         """Wall time beside the sum of task times."""
+        if self.task_s is None:
+            return f"Wall time {format_duration(self.wall_s)}"
         times = f"Wall time {format_duration(self.wall_s)}, sum of task times {format_duration(self.task_s)}"
         return f"{times} ({self.task_s / self.wall_s:.1f} at a time)" if self.wall_s > 0 else times
 
 
-def summarize(model: Model, session: Session, now: datetime) -> EndSummary:
-    """The summary of `session`, tasks in the order in which they ended."""
+def summarize(
+    session: Session, tasks: Iterable[TaskSummary], attempts: Iterable[EndedAttempt] | None, now: datetime
+) -> EndSummary:
+    """The summary of `session`, tasks in the order in which they ended; `attempts` are all of theirs, or None
+    when nobody has read them."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for (key, _), spent_s in model.attempt_times_s.items():
-        if key[0] == session.session_id:
-            seconds[key[1]] += spent_s
-    tasks = [task for task in model.tasks.values() if task.session_id == session.session_id]
-    tasks.sort(key=_when)
-    lines = tuple(TaskLine(task, seconds[task.task_id]) for task in tasks)
-    return EndSummary(session, lines, wall_time_s(session, now), sum(line.seconds for line in lines))
+    for one in attempts or ():
+        seconds[one.task_id] += _spent_s(one.attempt.started_at, one.attempt.ended_at)
+    ordered = sorted(tasks, key=_when)
+    if attempts is None:
+        for task in ordered:
+            seconds[task.task_id] = _spent_s(task.started_at, task.ended_at)
+    lines = tuple(TaskLine(task, seconds[task.task_id]) for task in ordered)
+    total = None if attempts is None else sum(line.seconds for line in lines)
+    return EndSummary(session, lines, wall_time_s(session, now), total)
+
+
+def _spent_s(begin: datetime | None, end: datetime | None) -> float:
+    return max(0.0, (end - begin).total_seconds()) if begin and end else 0.0
 
 
 def _when(task: TaskSummary) -> tuple[bool, float, str]:

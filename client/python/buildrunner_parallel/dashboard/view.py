@@ -1,167 +1,281 @@
-"""From the model to what rich can draw. Pure: the time and the room to draw in come as arguments."""
+"""From what is known to a frame: state, time, size and selection in, lines out. Pure.
+
+frame(scene)                       the page that the user is on, in exactly the size of the terminal
+frame(scene).rich()                the same for a rich console, for instance one that exports an SVG
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from . import lists, panels
+from .cells import Line, Span, clean, fit, width_of
+from .fold import Board, contended
+from .frame import Frame
+from .lists import SESSIONS, TASKS, WORKERS, Listing
+from .panels import Panel, drawn
+from .phrases import age
+from .ui import Entries, Ui, marked
 
-from buildrunner_parallel.durations import format_duration
-from buildrunner_parallel.records import LockHolder, Session, TaskSummary
-from buildrunner_parallel.text import one_line
-
-from .fold import Contended, Model, wall_time_s
-
-STYLES = {
-    "running": "cyan", "cancelling": "yellow", "paused": "yellow", "completed": "green", "succeeded": "green",
-    "failed": "bold red", "cancelled": "yellow", "skipped": "yellow", "queued": "blue", "blocked": "dim",
-    "created": "blue", "assigned": "cyan",
-}  # fmt: skip
-_COUNTED = ("running", "assigned", "queued", "blocked", "succeeded", "failed", "cancelled", "skipped")
-_FIXED_LINES = 8
-_SHOWN_QUEUE = 20
-NARROW_COLUMNS = 60
+LEAST_WIDTH, LEAST_HEIGHT = 60, 15
+WIDE = 150
+_DIVIDER = 3
 
 
-def draw(model: Model, now: datetime, height: int = 40, width: int = 80) -> RenderableType:
-    """The whole dashboard in at most about `height` lines; names get more room where there is `width`.
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that a frame depends on; `now` is the wall clock in UTC, `now_s` monotonic."""
 
-    Below NARROW_COLUMNS the bars go, and which worker runs a task and who holds a lock.
-    """
-    narrow = width < NARROW_COLUMNS
-    name_width = max(width - 14, 8) if narrow else max(36, width // 3)
-    room = max(6, height - _FIXED_LINES - 2 * len(model.sessions))
-    parts: list[RenderableType] = []
-    for session in model.sessions.values():
-        parts += [_progress(session, now, narrow), _counts(session)]
-    if model.running:
-        parts.append(_running(model, now, max(3, room // 2), name_width, narrow))
-    if model.waiting:
-        parts.append(_waiting(model, now, max(2, room // 4), name_width, narrow))
-    if model.failures:
-        parts.append(_failures(model, max(2, room // 4), name_width))
-    parts.append(_footer(model))
-    return Group(*parts)
+    board: Board
+    now: datetime
+    now_s: float
+    width: int = 80
+    height: int = 24
+    ui: Ui = field(default_factory=Ui)
+    listing: Listing | None = None
+    detail: object | None = None
+    # Names what is watched, such as the repository; one line at most.
+    title: str = ""
+    # With a terminal behind it; a snapshot has neither keys nor a selection.
+    interactive: bool = True
 
 
-def _progress(session: Session, now: datetime, narrow: bool) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, expand=True)
-    table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=None if narrow else 10, no_wrap=True)
-    if not narrow:
-        table.add_column(ratio=4)
-    table.add_column(justify="right", no_wrap=True)
-    word = "cancelling" if session.cancelling and not session.is_over else session.status.value
-    name = Text.assemble((one_line(session.name) or "session", "bold"), f" {session.session_id}")
-    bar = ProgressBar(total=100, completed=session.progress_percent, width=None)
-    amount = f"{session.done_tasks}/{session.total_tasks}  {format_duration(wall_time_s(session, now))}"
-    table.add_row(name, _word(word), *(() if narrow else (bar,)), Text(amount))
-    return table
+def frame(scene: Scene) -> Frame:
+    """The frame of exactly the scene's size. Below 60x15 it says what it needs."""
+    width, height = max(1, scene.width), max(1, scene.height)
+    if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+        return Frame(tuple(_too_small(width, height)), width, height)
+    body_height = height - 2
+    ui = scene.ui
+    if ui.helping:
+        from .pages import help_lines
+
+        body = help_lines(width, body_height)
+    elif ui.page.kind == "session":
+        from .pages import session_lines
+
+        body = session_lines(scene, width, body_height)
+    elif ui.page.kind == "task":
+        from .pages import task_lines
+
+        body = task_lines(scene, width, body_height)
+    else:
+        body = overview(scene, width, body_height)
+    body = body[:body_height] + [((" " * width, ""),)] * (body_height - len(body))
+    return Frame((header(scene, width), *body, status_bar(scene, width)), width, height)
 
 
-def _word(status: str) -> Text:
-    return Text(status, style=STYLES.get(status, ""))
+def _too_small(width: int, height: int) -> list[Line]:
+    text = f"This needs {LEAST_WIDTH}x{LEAST_HEIGHT}, here are {width}x{height}. Enlarge it, or q."
+    words, lines = text.split(), [""]
+    for word in words:
+        joined = f"{lines[-1]} {word}".strip()
+        if len(joined) > width and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    shown = [fit(((line, "alarm"),), width) for line in lines[:height]]
+    return shown + [((" " * width, ""),)] * (height - len(shown))
 
 
-def _counts(session: Session) -> Text:
-    text = Text()
-    for name in _COUNTED:
-        number = getattr(session.counts, name)
-        if number:
-            text.append(f"{number} {name}  ", style=STYLES.get(name, ""))
-    return text
+# ----------------------------------------------------------------- the first and the last line
 
 
-def _section(title: str, name_width: int, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False,
-        pad_edge=False, expand=True, show_edge=False,
-    )  # fmt: skip
-    for index, name in enumerate(columns):
-        last = index == len(columns) - 1
-        table.add_column(
-            name,
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if last else None,
-            max_width=None if last else name_width,
+def header(scene: Scene, width: int) -> Line:
+    """What is watched, whether the coordinator is there, the time."""
+    board = scene.board
+    left: list[Span] = [(" BuildRunner parallel", "title")]
+    if scene.title:
+        left.append((f"  {clean(scene.title)}", "dim"))
+    clock = scene.now.astimezone().strftime("%H:%M:%S") if scene.now.tzinfo else ""
+    right: list[Span] = [(away, "alarm")] if (away := away_phrase(scene)) else []
+    if not board.loaded and board.connected:
+        right.append(("reading ...", "dim"))
+    right.append((f"  {clock} ", ""))
+    used = sum(width_of(text) for text, _ in right)
+    room = max(0, width - used)
+    return (*fit(tuple(left), room), *fit(tuple(right), width - room))
+
+
+def away_phrase(scene: Scene) -> str:
+    """Such as `✗ coordinator away for 12s, this is old`; empty while it is there."""
+    board = scene.board
+    if board.connected:
+        return "coordinator is being stopped" if board.closing else ""
+    seconds = age(max(0.0, scene.now_s - (board.lost_s or scene.now_s)))
+    what = "stopped" if board.closing else "away"
+    return f"✗ coordinator {what}, data {seconds or '0s'} old"
+
+
+_COMMON = "/ filter  f state  p pause  r resume  c cancel  t retry  ? help"
+_KEYS = {
+    "overview": f"↑↓ move  tab panel  enter open  {_COMMON}  q quit",
+    "session": f"↑↓ move  enter task  {_COMMON}  q back",
+    "task": "↑↓ scroll  G end  c cancel  t retry  ? help  q back",
+}
+_SHORT_KEYS = {
+    "overview": "↑↓ tab enter  / f filter  p r c t act  ? help  q quit",
+    "session": "↑↓ enter  / f filter  p r c t act  ? help  q back",
+    "task": "↑↓ scroll  c t act  ? help  q back",
+}
+
+
+def status_bar(scene: Scene, width: int) -> Line:
+    """A question, what is being typed, what was told, or else the keys."""
+    ui = scene.ui
+    if not scene.interactive:
+        return fit((("", ""),), width)
+    if ui.question is not None:
+        return _question_bar(ui.question_text, width)
+    if ui.typing is not None:
+        return fit(
+            (
+                (" / ", "key"),
+                (clean(ui.typing), ""),
+                ("▏", "bold"),
+                ("  enter keeps it, escape clears it", "dim"),
+            ),
+            width,
         )
-    return table
+    if ui.notice and scene.now_s < ui.notice_until_s:
+        return fit(((f" {ui.notice}", ui.notice_style),), width)
+    text = _KEYS[ui.page.kind]
+    if len(text) + 2 > width:
+        text = _SHORT_KEYS[ui.page.kind]
+    return _with_keys(text, width)
 
 
-def _running(model: Model, now: datetime, limit: int, name_width: int, narrow: bool) -> Table:
-    columns = ("task", "time") if narrow else ("task", "time", "worker", "what")
-    table = _section(f"Running ({len(model.running)})", name_width, *columns)
-    for task in list(model.running.values())[:limit]:
-        seconds = (now - task.started_at).total_seconds() if task.started_at else 0.0
-        tries = f" (try {task.attempt})" if task.attempt > 1 else ""
-        name = Text(one_line(task.task_id) + tries, style=STYLES.get(task.status.value, ""))
-        cells = (name, Text(format_duration(seconds)), Text(one_line(task.worker_id)), Text(_what(task)))
-        table.add_row(*cells[: len(columns)])
-    return _with_rest(table, len(model.running) - limit)
+def _question_bar(text: str, width: int) -> Line:
+    """The answers are seen whatever is asked."""
+    return (*fit(((f" {text}", "alarm"),), width - 5), (" y/n ", "alarm"))
 
 
-def _what(task: TaskSummary) -> str:
-    told = (
-        f"{task.progress_percent:.0f}% {task.progress_message}"
-        if task.progress_percent
-        else task.progress_message
-    )
-    return one_line(told or task.title, 300)
+def _with_keys(text: str, width: int) -> Line:
+    spans: list[Span] = [(" ", "")]
+    for part in text.split("  "):
+        keys, _, words = part.partition(" ")
+        spans += [(keys, "key"), (f" {words}  ", "dim")]
+    return fit(tuple(spans), width)
 
 
-def _waiting(model: Model, now: datetime, limit: int, name_width: int, narrow: bool) -> Table:
-    """A line a path: who has it, and who stands in its queue."""
-    columns = ("path", "queue") if narrow else ("path", "queue", "holder")
-    table = _section(f"Waiting for a lock ({len(model.waiting)})", name_width, *columns)
-    found = model.contended()
-    for one in found[:limit]:
-        held_for = f" for {format_duration((now - one.since).total_seconds())}" if one.since else ""
-        holder = Text(holders_phrase(one.holders) + held_for)
-        table.add_row(*(Text(one_line(one.path, 80)), Text(_queue(one)), holder)[: len(columns)])
-    return _with_rest(table, len(found) - limit)
+# ----------------------------------------------------------------- the overview
 
 
-def _queue(one: Contended) -> str:
-    names = ", ".join(one_line(task.task_id) for task in one.waiters[:_SHOWN_QUEUE])
-    count = len(one.waiters)
-    return f"{count}: {names}" if count > 1 else names
+def overview(scene: Scene, width: int, height: int) -> list[Line]:
+    """All panels: below each other, or from WIDE columns on in two halves."""
+    if scene.ui.compact:
+        return _compact(scene, width, height)
+    if width < WIDE:
+        lines = [panels.statistics_line(scene.board, scene.now_s, width)]
+        return lines + stacked(_panels(scene, width), width, height - 1)
+    left_width = (width - _DIVIDER) * 55 // 100
+    right_width = width - _DIVIDER - left_width
+    made = {panel.title: panel for panel in _panels(scene, left_width)}
+    right_names = ("Workers", "Locks waited for")
+    left = stacked([panel for name, panel in made.items() if name not in right_names], left_width, height)
+    figures = panels.statistics_lines(scene.board, scene.now_s, right_width)
+    below = [made[name] for name in right_names if name in made]
+    right = figures + stacked(below, right_width, height - len(figures))
+    return _beside(left, right, left_width, right_width, height)
 
 
-def holders_phrase(holders: tuple[LockHolder, ...]) -> str:
-    """Who has what somebody waits for: `held by index-idna on worker b2c4d5e6`."""
-    told = [
-        one_line(holder.task_id or f"session {holder.session_name or holder.session_id}")
-        + (f" on worker {one_line(holder.worker_id)}" if holder.worker_id else "")
-        for holder in holders
+def _beside(
+    left: list[Line], right: list[Line], left_width: int, right_width: int, height: int
+) -> list[Line]:
+    blank_left, blank_right = ((" " * left_width, ""),), ((" " * right_width, ""),)
+    lines: list[Line] = []
+    for index in range(max(len(left), len(right), 0)):
+        one = left[index] if index < len(left) else blank_left
+        other = right[index] if index < len(right) else blank_right
+        lines.append((*one, (" │ ", "dim"), *other))
+    return lines[:height]
+
+
+def _panels(scene: Scene, width: int) -> list[Panel]:
+    board, now, ui = scene.board, scene.now, scene.ui
+    found = lists.sessions(board, ui.filter_of(SESSIONS))
+    crew = lists.workers(board, ui.filter_of(WORKERS))
+    work = lists.tasks(board, "", ui.filter_of(TASKS))
+    waited = contended(board)
+    first = panels.sessions_panel(board, found, now, scene.now_s, width, note_of(scene, SESSIONS))
+    second = panels.workers_panel(board, crew, now, note_of(scene, WORKERS))
+    third = panels.tasks_panel(board, work, now, note=note_of(scene, TASKS))
+    return [
+        _movable(scene, first, SESSIONS, found),
+        _movable(scene, second, WORKERS, crew),
+        _movable(scene, third, TASKS, work),
+        *([panels.locks_panel(board, waited, now)] if waited else []),
+        *([panels.failures_panel(board, now)] if board.failures else []),
     ]
-    return f"held by {', '.join(told)}" if told else "held by another"
 
 
-def _failures(model: Model, limit: int, name_width: int) -> Table:
-    total = sum(session.counts.failed for session in model.sessions.values())
-    table = _section(f"Failed ({total})", name_width, "task", "error")
-    for task in list(model.failures)[-limit:]:
-        table.add_row(
-            Text(one_line(task.task_id), style="bold red"), Text(one_line(task.error or task.reason, 300))
-        )
-    return table
+def note_of(scene: Scene, name: str) -> str:
+    """The filter of a list, if there is one."""
+    chosen = scene.ui.filter_of(name)
+    told = [f"/{clean(chosen.text)}"] if chosen.text else []
+    told += [chosen.state] if chosen.state != "all" else []
+    return f"only {' '.join(told)}" if told else ""
 
 
-def _with_rest(table: Table, hidden: int) -> Table:
-    if hidden > 0:
-        table.add_row(Text(f"and {hidden} more", style="dim"))
-    return table
+def _movable(scene: Scene, panel: Panel, name: str, found: Entries) -> Panel:
+    if not scene.interactive:
+        return panel
+    return replace(panel, focused=scene.ui.focus == name, marked=marked(scene.ui, found, name))
 
 
-def _footer(model: Model) -> Text:
-    busy = sum(worker.status.value == "busy" for worker in model.workers.values())
-    alive = sum(worker.status.value in ("busy", "idle") for worker in model.workers.values())
-    text = Text(f"Workers: {busy} busy of {alive}", style="dim")
-    if not model.connected:
-        text.append("   The coordinator is away; waiting for it", style="bold yellow")
-    return text
+def _compact(scene: Scene, width: int, height: int) -> list[Line]:
+    """Sessions, and everything else in a line each."""
+    board = scene.board
+    every = _panels(scene, width)
+    lines = [panels.statistics_line(board, scene.now_s, width)]
+    rest: list[Line] = []
+    if board.workers:
+        rest.append(fit((("  workers ", "dim"), (panels.workers_phrase(board), "")), width))
+    shown = [panel for panel in every if panel.title == "Sessions"]
+    if scene.ui.focus != SESSIONS:
+        shown += [panel for panel in every if panel.focused]
+    shown += [panel for panel in every if panel.title in ("Locks waited for", "Failed last")]
+    return lines + rest + stacked(shown, width, height - 1 - len(rest))
+
+
+def stacked(shown: Sequence[Panel], width: int, height: int) -> list[Line]:
+    """Panels below each other in at most `height` lines; each gets a row at least, if there is room."""
+    heights = shares([panel.wanted for panel in shown], [panel.weight for panel in shown], height)
+    lines: list[Line] = []
+    for panel, rows in zip(shown, heights, strict=True):
+        lines += drawn(panel, width, rows)
+    return lines
+
+
+def shares(wanted: list[int], weights: list[int], height: int) -> list[int]:
+    """The height of each panel, its title with it; 0 for those that have no room for a row.
+
+    Nobody gets more than they want; what is left over is handed out by weight.
+    """
+    heights, left = [0] * len(wanted), height
+    for index, rows in enumerate(wanted):
+        if left >= 2 and rows:
+            heights[index], left = 2, left - 2
+    while left > 0:
+        hungry = [at for at, rows in enumerate(wanted) if heights[at] and heights[at] <= rows]
+        if not hungry:
+            break
+        for at in sorted(hungry, key=lambda at: heights[at] / weights[at])[:1]:
+            heights[at] += 1
+            left -= 1
+    return heights
+
+
+def snapshot(
+    board: Board, now: datetime, now_s: float, width: int, title: str = "", compact: bool = False
+) -> Frame:
+    """The overview once, without keys, as high as it needs to be up to 200 lines."""
+    ui = Ui(compact=compact)
+    scene = Scene(board, now, now_s, width, 200, ui=ui, title=title, interactive=False)
+    whole = frame(scene)
+    lines = list(whole.lines)
+    while lines and not "".join(text for text, _ in lines[-1]).strip():
+        lines.pop()
+    return Frame(tuple(lines), width, len(lines))
