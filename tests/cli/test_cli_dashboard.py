@@ -26,7 +26,7 @@ def screen(monkeypatch):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
-    monkeypatch.setattr(dashboard, "_keyboard", lambda: (None, False))
+    monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
     os.set_blocking(ours, False)
     yield lambda: os.read(ours, 1 << 20).decode()
     os.close(ours)

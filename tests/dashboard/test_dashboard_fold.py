@@ -104,6 +104,9 @@ def test_throughput_counts_what_ends_and_not_what_was_over_before(make):
     # A retry takes ended tasks back: that is no work undone.
     board.fold(make.change(make.session(counts=TaskCounts(succeeded=510))), 102.0)
     assert board.throughput.rate(102.0) == 2.0
+    # Nor is a cancel of all that waits much work done.
+    board.fold(make.change(make.session(counts=TaskCounts(succeeded=511, cancelled=9_000))), 103.0)
+    assert board.throughput.rate(103.0) == 2.1
 
 
 def test_what_is_removed_is_gone(make):

@@ -15,6 +15,7 @@ import pytest
 
 from tools.bench.builds import measure_build
 from tools.bench.commands import measure_commands
+from tools.bench.dashboard import measure_dashboard
 from tools.bench.figures import Figure, Report, RowError, share
 from tools.bench.fleet import measure_fleet
 from tools.bench.latency import measure_latency
@@ -31,7 +32,8 @@ from tools.bench.throughput import measure_credit_one, measure_throughput
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TINY = Sizes(
     rounds=1, noop=30, credit_one=10, commands=10, latency=3, queued=50, startups=1, sources=2, fleet=3,
-    fleet_seconds=0.1, held=2_000, lock_pairs=3, agent_steps=2
+    fleet_seconds=0.1, held=2_000, lock_pairs=3, agent_steps=2, frames=3,
+    watched=1_000,
 )  # fmt: skip
 
 pytestmark = pytest.mark.e2e
@@ -48,6 +50,12 @@ def test_commands_run_in_three_ways_and_their_output_is_found_again(nothing_left
     argv, shell, printing = measure_commands(TINY)
     assert "xargs" in argv.note and argv.value > 0 and printing.value > 0
     assert shell.unit == "/s"
+
+
+def test_frames_and_a_huge_session_are_made() -> None:
+    small, large, memory, change = measure_dashboard(TINY)
+    assert 0 < small.value < large.value and large.target == 20.0
+    assert memory.value > 0 and change.value > 0
 
 
 def test_single_tasks_are_followed_to_their_end(nothing_left) -> None:

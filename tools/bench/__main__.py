@@ -19,6 +19,7 @@ sys.path[:1] = [str(PROJECT), str(PROJECT / "client" / "python"), str(PROJECT / 
 
 from tools.bench.builds import measure_build  # noqa: E402
 from tools.bench.commands import measure_commands  # noqa: E402
+from tools.bench.dashboard import measure_dashboard  # noqa: E402
 from tools.bench.figures import Report  # noqa: E402
 from tools.bench.fleet import measure_fleet  # noqa: E402
 from tools.bench.latency import measure_latency  # noqa: E402
@@ -40,6 +41,7 @@ ROWS = {
     "build": measure_build,
     "peers": measure_peers,
     "locks": measure_locks,
+    "dashboard": measure_dashboard,
 }
 
 

@@ -21,6 +21,8 @@ class Sizes(NamedTuple):
     held: int
     lock_pairs: int
     agent_steps: int
+    frames: int
+    watched: int
     profile: str | None = None
     """Which process is sampled, if any."""
 
@@ -41,6 +43,8 @@ class Sizes(NamedTuple):
             held=20_000,
             lock_pairs=max(50, int(500 * seconds)),
             agent_steps=max(3, int(10 * seconds)),
+            frames=200,
+            watched=300_000,
         )
 
     @classmethod
@@ -60,4 +64,6 @@ class Sizes(NamedTuple):
             held=20_000,
             lock_pairs=200,
             agent_steps=10,
+            frames=30,
+            watched=20_000,
         )

@@ -134,7 +134,7 @@ def show(
         title=_title(client),
     )
     sys.stdout.flush()
-    fd_in, opened = _keyboard()
+    fd_in, opened = _keyboard(run)
     try:
         return live(client, Terminal(fd_in, _screen(), encoding), options)
     except SignalEnd as end:
@@ -147,10 +147,11 @@ def show(
             os.close(fd_in or 0)
 
 
-def _keyboard() -> tuple[int | None, bool]:
-    """Where keys come from, and whether it was opened for that: not standard input where that is a file."""
+def _keyboard(run: Invocation) -> tuple[int | None, bool]:
+    """Where keys come from, and whether it was opened for that: not standard input where that is a file, and
+    nowhere where lines are typed on the same terminal."""
     if sys.stdin.isatty():
-        return sys.stdin.fileno(), False
+        return (None if run.reads_stdin else sys.stdin.fileno()), False
     try:
         return os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC), True
     except OSError:

@@ -61,6 +61,8 @@ class Invocation:
         self.settings = settings
         # Said when the user interrupts: how to come back to what goes on.
         self.come_back = ""
+        # Standard input is read for something else than keys.
+        self.reads_stdin = False
         # Said of a lock that is in the way: what to do if there is time.
         self.waiting = "wait for it"
 

@@ -94,6 +94,7 @@ def start_lines(
     stay: Callable[[Invocation, Client, Session], None] | None,
 ) -> Session:
     """Starts a session and feeds it. Returns it once everything is submitted; `stay` waits, and exits."""
+    run.reads_stdin = lines.location == STDIN
     with lines.opened() as source:
         tasks = lines.tasks(run, submitter(client), common)
         wanted = 0 if source.count == 0 else create["wanted_workers"]

@@ -140,7 +140,7 @@ class Board:
         if pace is None:
             self.paces[session_id] = Pace(session, now_s)
         else:
-            self.throughput.add(session.done_tasks - pace.session.done_tasks, now_s)
+            self.throughput.add(_worked_off(session) - _worked_off(pace.session), now_s)
             pace.see(session, now_s)
         self.sessions[session_id] = session
         if session.is_over:
@@ -271,6 +271,11 @@ def _keep(
 def waits_for_locks(task: TaskSummary) -> bool:
     """Whether path locks keep the task from running."""
     return task.wait is not None and task.wait.kind == WaitKind.LOCKS and not task.is_over
+
+
+def _worked_off(session: Session) -> int:
+    """Tasks that ran to their end, well or not: what was cancelled took nobody's time."""
+    return session.done_tasks - session.counts.cancelled - session.counts.skipped
 
 
 def wall_time_s(session: Session, now: datetime) -> float:
