@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -45,6 +46,16 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 def at(seconds: float) -> datetime:
     """A moment before (negative) or after the tests' present."""
     return NOW + timedelta(seconds=seconds)
+
+
+def read_all(descriptor: int) -> str:
+    """What can be read at present, of a descriptor that does not block."""
+    data = b""
+    while True:
+        try:
+            data += os.read(descriptor, 65536)
+        except BlockingIOError:
+            return data.decode()
 
 
 class FakeFeed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import pytest
 
 from buildrunner_parallel.cli import dashboard
 from buildrunner_parallel.records import TaskStatus, TaskSummary
+from tests.cli.conftest import read_all
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def screen(monkeypatch):
     monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
     monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
     os.set_blocking(ours, False)
-    yield lambda: os.read(ours, 1 << 20).decode()
+    yield lambda: read_all(ours)
     os.close(ours)
     os.close(theirs)
 
@@ -93,7 +95,8 @@ def test_with_json_it_is_one_document(busy, br_json):
     assert document["failures"][0]["task_id"] == "unit"
 
 
-def test_with_a_duration_a_pipe_gets_one_every_so_often(busy, br):
+def test_with_a_duration_a_pipe_gets_one_every_so_often(busy, br, monkeypatch):
+    monkeypatch.setattr(dashboard, "monotonic", itertools.count(0, 0.1).__next__)
     result = br("dashboard", "--json", "-d", "0.3", "-r", "0.1")
     documents = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(documents) >= 2

@@ -27,6 +27,7 @@ from buildrunner_parallel.records import (
     Worker,
 )
 from buildrunner_parallel.watch import WatchEvent
+from tests.cli.conftest import read_all
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def screen(monkeypatch):
     monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
     monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
     os.set_blocking(ours, False)
-    yield lambda: os.read(ours, 1 << 20).decode()
+    yield lambda: read_all(ours)
     os.close(ours)
     os.close(theirs)
 

@@ -205,6 +205,7 @@ def test_a_terminal_without_these_signs_gets_ascii_of_the_same_width():
             text = text.replace(sequence, "")
         assert len(text) <= 80
         assert whole
+    assert picture.rich(unicode=False).plain.isascii()
 
 
 def test_the_counts_of_a_session_are_on_its_page():

@@ -57,6 +57,19 @@ def test_so_it_is_after_an_error_and_after_leaving_twice(ends):
     assert termios.tcgetattr(theirs) == before
 
 
+def test_it_is_given_back_when_it_was_only_half_entered(ends, monkeypatch):
+    _, theirs = ends
+    before = termios.tcgetattr(theirs)
+    terminal = Terminal(theirs, theirs)
+    monkeypatch.setattr(terminal, "_write", lambda text: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        terminal.enter()
+    assert termios.tcgetattr(theirs) != before
+    monkeypatch.undo()
+    terminal.leave()
+    assert termios.tcgetattr(theirs) == before
+
+
 def test_only_lines_that_changed_are_written(ends):
     ours, theirs = ends
     with Terminal(theirs, theirs) as terminal:

@@ -122,7 +122,7 @@ def show(
     from buildrunner_parallel.dashboard.live import run as live
     from buildrunner_parallel.dashboard.terminal import Terminal
 
-    encoding = (getattr(sys.stdout, "encoding", "") or "ascii").lower()
+    encoding = _encoding()
     options = Options(
         refresh_s=refresh_s,
         duration_s=duration_s,
@@ -130,7 +130,7 @@ def show(
         session_id=session_id,
         until_end=until_end,
         color=run.out.has_color,
-        unicode=encoding.replace("-", "") in ("utf8", "utf16", "gb18030"),
+        unicode=_has_signs(encoding),
         title=_title(client),
     )
     sys.stdout.flush()
@@ -145,6 +145,15 @@ def show(
     finally:
         if opened:
             os.close(fd_in or 0)
+
+
+def _encoding() -> str:
+    return (getattr(sys.stdout, "encoding", "") or "ascii").lower()
+
+
+def _has_signs(encoding: str) -> bool:
+    """Whether bars and signs can be written; else there is ASCII for all of them."""
+    return encoding.replace("-", "") in ("utf8", "gb18030")
 
 
 def _keyboard(run: Invocation) -> tuple[int | None, bool]:
@@ -201,7 +210,9 @@ def _write(run: Invocation, client: Client, board: Any, compact: bool) -> None:
     elif run.out.is_terminal:
         width = max(view.LEAST_WIDTH, run.out.console.width)
         picture = view.snapshot(board, now, now_s, width, _title(client), compact)
-        run.out.console.print(picture.rich(), no_wrap=True, crop=False, soft_wrap=True)
+        run.out.console.print(
+            picture.rich(unicode=_has_signs(_encoding())), no_wrap=True, crop=False, soft_wrap=True
+        )
     else:
         for row in plain.plain_rows(board, now, now_s):
             run.out.row(row)

@@ -48,7 +48,7 @@ class Frame:
         """The text alone, blanks at the ends of lines left out."""
         return "\n".join("".join(text for text, _ in line).rstrip() for line in self.lines)
 
-    def rich(self) -> Text:
+    def rich(self, *, unicode: bool = True) -> Text:
         """For a rich console, such as one that records for an SVG: `console.print(frame.rich())`."""
         from rich.text import Text
 
@@ -57,7 +57,7 @@ class Frame:
             if index:
                 text.append("\n")
             for part, style in line:
-                text.append(part, STYLES[style][0])
+                text.append(part if unicode else ascii_only(part), STYLES[style][0])
         return text
 
     def encoded(self, *, color: bool = True, unicode: bool = True) -> list[str]:

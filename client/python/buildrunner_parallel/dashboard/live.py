@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from buildrunner_parallel.errors import NotFoundError, UnreachableError
+from buildrunner_parallel.errors import BuildRunnerError, NotFoundError, UnreachableError
 
 from .desk import Desk
 from .fold import Board
@@ -73,8 +73,14 @@ def run(client: Client, terminal: Terminal, options: Options) -> Session | None:
     """
     loop = Loop(client, terminal, options)
     try:
-        with terminal, loop.signals():
-            return loop.run()
+        with loop.signals():
+            try:
+                # Not as a context manager: a signal may come while it is being entered.
+                terminal.enter()
+                return loop.run()
+            finally:
+                loop.ending = True
+                terminal.leave()
     finally:
         loop.close()
 
@@ -96,17 +102,19 @@ class Loop:
         self._desk = Desk(client, self._wake)
         self._watcher: Watcher | None = None
         self._watch_at_s = 0.0
+        self._feed_ended = False
         self._left = False
         self._drawn_s = 0.0
         self._due = True
-        self._stopping = self._resuming = self._ending = False
+        self._stopping = self._resuming = False
+        # From then on signals that ask for an end are too late to matter.
+        self.ending = False
         self._typed_open = terminal.fd_in is not None
         self._session: Session | None = None
         self._log_lines = 0
 
     def close(self) -> None:
         """Ends the feed and the threads."""
-        self._ending = True
         self._desk.close()
         if self._watcher is not None:
             self._watcher.close()
@@ -139,13 +147,13 @@ class Loop:
                     signal.signal(number, handler)
             yield
         finally:
-            self._ending = True
+            self.ending = True
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
     def _end(self, number: int, _frame: object) -> None:
-        if not self._ending:
-            self._ending = True
+        if not self.ending:
+            self.ending = True
             raise SignalEnd(number)
 
     def _resized(self, _number: int, _frame: object) -> None:
@@ -193,6 +201,8 @@ class Loop:
             self._take_results(now_s)
             if options.until_end and self._is_over():
                 return self._session
+            if options.until_end and self._feed_ended:
+                raise BuildRunnerError("The watch ended before the session did; the session may go on.")
             if self._left:
                 return None
             self._look()
@@ -266,6 +276,7 @@ class Loop:
             if self._options.until_end:
                 raise
             ended = True
+        self._feed_ended = ended
         if ended:
             self._watcher.close()
             self._watcher, self._watch_at_s = None, now_s + WATCH_AGAIN_S

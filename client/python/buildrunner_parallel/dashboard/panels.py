@@ -97,7 +97,7 @@ def _marked(line: Line, panel: Panel, is_marked: bool) -> Line:
 # ----------------------------------------------------------------- sessions
 
 SESSION_COLUMNS = (
-    Column("session", 8, 60, share=3),
+    Column("session", 16, 60, share=3),
     Column("id", 8, 8, rank=4),
     Column("state", 11, 12),
     Column("bar", 30, 30, rank=2),
@@ -238,7 +238,7 @@ def workers_phrase(board: Board) -> str:
 TASK_COLUMNS = (
     Column("state", 11, 11),
     Column("task", 8, 60, share=4),
-    Column("session", 4, 24, share=1, rank=3),
+    Column("session", 10, 24, share=1, rank=3),
     Column("time", 6, 6, right=True),
     Column("worker", 8, 8, rank=2),
     Column("what", 6, 300, share=6, rank=1),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import termios
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ _LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 # Terminals that know it show the whole frame at once; others ignore it.
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
 _STUCK_S = 1.0
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminal:
@@ -43,6 +45,7 @@ class Terminal:
 
     def enter(self) -> None:
         """Takes the terminal over; once more after it was left, or after somebody else has changed it."""
+        self._inside = True
         if self.fd_in is not None:
             present = termios.tcgetattr(self.fd_in)
             if self._saved is None:
@@ -52,7 +55,6 @@ class Terminal:
             mine[3] &= ~(termios.ICANON | termios.ECHO)
             mine[6][termios.VMIN], mine[6][termios.VTIME] = 1, 0
             termios.tcsetattr(self.fd_in, termios.TCSADRAIN, mine)
-        self._inside = True
         self._shown = []
         self._write(_ENTER)
 
@@ -60,6 +62,14 @@ class Terminal:
         """Gives the terminal back; harmless when it was. Nothing that the terminal does stops this."""
         if not self._inside:
             return
+        # Whoever presses Ctrl+C again gets the terminal back all the same; it takes a moment at most.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+        try:
+            self._give_back()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _give_back(self) -> None:
         self._inside = False
         try:
             self._write(_LEAVE)
