@@ -47,6 +47,7 @@ CALLS: dict[str, list[str] | None] = {
     "stop": None,
     "serve": None,
     "schema": None,
+    "completion": None,
 }
 ASKING = {name: arguments for name, arguments in CALLS.items() if arguments is not None}
 OF_A_SESSION = [name for name, arguments in ASKING.items() if "a3f2" in arguments]

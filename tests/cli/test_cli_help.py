@@ -37,9 +37,9 @@ def scene(fake, tmp_path, monkeypatch):
 
 
 def typed(line):
-    """The words for the program itself, of a line that may have a pipe before and behind it."""
+    """The words for the program itself, of a line that may have pipes around it, or be evaluated."""
     before, _, after = line.rpartition("br parallel ")
-    words = shlex.split(after)
+    words = shlex.split(after.removesuffix(')"'))
     ends = [words.index(mark) for mark in ("|", ">") if mark in words]
     return words[: min(ends, default=len(words))], "one.log\ntwo.log\n" if "|" in before else None
 

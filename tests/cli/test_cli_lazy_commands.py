@@ -41,6 +41,13 @@ def test_the_table_has_each_command_with_the_words_of_its_own_help(group, name):
     assert GROUPS[group][name] == (module, said), f'command_table.py: "{name}": ("{module}", "{said}"),'
 
 
+def test_every_sentence_fits_beside_the_longest_name_on_a_terminal_of_80_columns():
+    for table in GROUPS.values():
+        # Typer leaves two columns free; each line has two before the name and two behind it.
+        room = 78 - 4 - max(map(len, table))
+        assert [sentence for _, sentence in table.values() if len(sentence) > room] == []
+
+
 def test_the_table_has_every_command_that_there_is():
     there_are = {
         (found.name, name)

@@ -6,13 +6,16 @@ be mounted by another `br`.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
 from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
 from .command_table import GUARD, PARALLEL
@@ -22,9 +25,11 @@ from .lazy_command import add_lazily
 from .render import complain
 from .usage import OneLineGroup
 
+COMPLETE_VARIABLE = "_BR_COMPLETE"
 DISTRIBUTION = "buildrunner-parallel"
 
 _STYLE = {
+    "add_completion": False,
     "cls": OneLineGroup,
     "no_args_is_help": True,
     "pretty_exceptions_enable": False,
@@ -94,6 +99,12 @@ def main_parallel() -> None:
     _run(parallel_app, "br-parallel", "")
 
 
+def _collect_garbage_rarely() -> None:
+    """Hardly anything that a short program loads is garbage, and looking for it is a sixth of its time."""
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)
+
+
 def _replace_closed_streams() -> None:
     """A stream that the caller closed (`>&-`) is None: it becomes the null device, as an empty one would be.
 
@@ -111,11 +122,15 @@ def _replace_closed_streams() -> None:
 def _run(app: typer.Typer, name: str, group: str) -> None:
     from .invocation import Settings
 
+    _collect_garbage_rarely()
     _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    shell = os.environ.get(COMPLETE_VARIABLE)
+    if shell:
+        _complete(app, shell)
     if sys.argv[1:] == ["--version"]:
         # Asked for by editors and prompts all the time: not worth loading what converts options.
         print(DISTRIBUTION, version())
@@ -130,6 +145,13 @@ def _run(app: typer.Typer, name: str, group: str) -> None:
         if end.code == INTERRUPTED:
             _end_at_once_from_now_on()
         raise
+
+
+def _complete(app: typer.Typer, shell: str) -> NoReturn:
+    """Answers a shell that asks what could be typed next; nothing else is done then."""
+    from .completing.shells import complete
+
+    complete(get_command(app), shell, sys.argv[1:])
 
 
 def _end_at_once_from_now_on() -> None:

@@ -38,14 +38,15 @@ PARALLEL = {
     "scale": ("scale", "Set how many worker processes there are."),
     "drain": ("scale", "Have workers finish what they run, take nothing new, and leave."),
     "summary": ("coordinator", "Show workers, sessions and tasks in three lines."),
-    "info": ("coordinator", "Describe the coordinator: version, address, data, uptime, counts."),
+    "info": ("coordinator", "Describe the coordinator: version, address, data, uptime."),
     "serve": ("coordinator", "Run the coordinator in the foreground, until SIGTERM or Ctrl+C."),
     "stop": ("coordinator", "Stop the coordinator, its keeper and the local workers."),
     "backup": ("coordinator", "Write a consistent copy of the database."),
+    "completion": ("completion", "Print a script that completes commands and ids in your shell."),
 }
 GUARD = {
     "install": ("guard", "Put the hooks into this repository, for all of its worktrees."),
-    "remove": ("guard", "Take the hooks out again; what was there before is put back as it was."),
+    "remove": ("guard", "Take the hooks out again, and put back what was there before."),
     "status": ("guard", "Show which hooks are installed, and where."),
 }
 # fmt: on

@@ -53,7 +53,7 @@ def _summary_lines(totals: Summary) -> list[str]:
 
 @command(app, "info")
 def info(run: Invocation) -> None:
-    """Describe the coordinator: version, address, data, uptime, counts."""
+    """Describe the coordinator: version, address, data, uptime."""
     from buildrunner_parallel.records import record_to_json
 
     with run.reader() as client:

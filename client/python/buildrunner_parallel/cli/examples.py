@@ -188,6 +188,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("Of a coordinator elsewhere",
          "br parallel backup copy.db --coordinator 127.0.0.1:7420 --token-file token"),
     ),
+    "completion": _examples(
+        ("In ~/.bashrc", 'eval "$(br parallel completion bash)"'),
+        ("In ~/.zshrc", 'eval "$(br parallel completion zsh)"'),
+        ("In ~/.config/fish/config.fish", "br parallel completion fish | source"),
+    ),
     "schema": _examples(
         ("Of a plan, for an editor", "br parallel schema plan > plan.schema.json"),
         ("Of what a command writes with --json", "br parallel schema status"),

@@ -45,7 +45,7 @@ def install(
 
 @command(app, "remove")
 def remove(run: Invocation) -> None:
-    """Take the hooks out again; what was there before is put back as it was."""
+    """Take the hooks out again, and put back what was there before."""
     from buildrunner_parallel.guard import install as hooks
 
     taken = hooks.remove()

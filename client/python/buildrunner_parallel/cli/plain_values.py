@@ -66,12 +66,8 @@ def _take_plainly(parameter: Any, read: Read) -> None:
 
 def reader(annotation: Any) -> Read:
     """What takes the values of a parameter that is declared so, each of them where it takes several."""
-    declared, *notes = get_args(annotation) if hasattr(annotation, "__metadata__") else (annotation,)
-    if NoneType in get_args(declared):
-        declared = get_args(declared)[0]
-    if get_origin(declared) is list:
-        (declared,) = get_args(declared)
-    info = notes[0] if notes else None
+    declared = declared_type(annotation)
+    info = annotation.__metadata__[0] if hasattr(annotation, "__metadata__") else None
     parser = getattr(info, "parser", None)
     if parser is not None:
         return parser  # type: ignore[no-any-return]
@@ -84,6 +80,14 @@ def reader(annotation: Any) -> Read:
     if isinstance(declared, type) and issubclass(declared, Enum):
         return declared
     return _nothing
+
+
+def declared_type(annotation: Any) -> Any:
+    """The type of a parameter's value, of each of them where it takes several."""
+    declared = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+    if NoneType in get_args(declared):
+        declared = get_args(declared)[0]
+    return get_args(declared)[0] if get_origin(declared) is list else declared
 
 
 def _nothing(value: Any) -> Any:
