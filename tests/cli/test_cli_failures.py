@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import typer
 
-from buildrunner_parallel.cli import sessions as session_commands
 from buildrunner_parallel.errors import UnreachableError
 from buildrunner_parallel.records import (
     OutputChunk,
@@ -118,15 +116,3 @@ def test_on_a_terminal_the_bar_fits_and_goes_away(build, terminal, columns):
     assert result.exit_code == 124
     drawn = [line for line in result.stdout.replace("\r", "\n").split("\n") if "7/12" in line]
     assert drawn
-
-
-@pytest.mark.parametrize("error", [typer.Abort()])
-def test_a_question_that_is_left_is_130_and_changes_nothing(build, br, monkeypatch, error):
-    def leave(*_):
-        raise error
-
-    monkeypatch.setattr(session_commands, "_confirmed", leave)
-    result = br("cancel", "a3f2")
-    assert result.exit_code == 130
-    assert result.stderr == "Interrupted; nothing was changed.\n"
-    assert not [call for call in build.calls if call[0] == "cancel_session"]

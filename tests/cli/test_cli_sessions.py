@@ -52,14 +52,12 @@ def test_cancel_without_a_terminal_needs_force(build, br):
 
 @pytest.mark.parametrize(("answer", "code", "cancelled"), [("y\n", 0, True), ("n\n", 1, False)])
 def test_cancel_asks_on_a_terminal(build, br, monkeypatch, answer, code, cancelled):
-    monkeypatch.setattr(
-        "buildrunner_parallel.cli.sessions.sys",
-        type("S", (), {"stdin": type("T", (), {"isatty": lambda: True})}),
-    )
+    monkeypatch.setattr("buildrunner_parallel.cli.sessions.can_ask", lambda _: True)
     result = br("cancel", "a3f2", input=answer)
     assert result.exit_code == code
     assert ("cancel_session" in names(build)) is cancelled
-    assert "a3f2e1d9 (Build v3.1): 2 tasks run now" in result.stdout
+    assert "a3f2e1d9 (Build v3.1): 2 tasks run now" in result.stderr
+    assert "?" not in result.stdout
 
 
 def test_a_cancel_under_way_is_told_as_such(build, br, monkeypatch):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import exit_codes, phrases
+from .asking import agreed, can_ask
 from .command import command
 from .invocation import Invocation
 from .worktrees import clear_deleted
@@ -63,11 +63,6 @@ def cleanup(
     )
 
 
-def can_ask(run: Invocation) -> bool:
-    """Whether a question would be seen and answered."""
-    return sys.stdin.isatty() and not run.settings.as_json
-
-
 def _tell_nothing(run: Invocation, days: int, dry_run: bool) -> None:
     if run.settings.as_json:
         return _document(run, [], dry_run)
@@ -101,7 +96,7 @@ def _delete(
     run: Invocation, client: Client, old: Sequence[Session], days: int, yes: bool
 ) -> Sequence[Session]:
     """Deletes exactly what was shown, and of that what is still over and old. Exits when told not to."""
-    if not yes and not typer.confirm(f"Delete {phrases.number_of(len(old), 'session')}?", err=True):
+    if not yes and not agreed(run, f"Delete {phrases.number_of(len(old), 'session')}?"):
         run.out.line("Left as it was")
         raise typer.Exit(exit_codes.REFUSED)
     shown = [session.session_id for session in old]

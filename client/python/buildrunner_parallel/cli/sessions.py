@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import exit_codes
+from .asking import agreed, can_ask
 from .command import command
 from .invocation import Invocation
 from .options import OptionalSession, SessionArgument, SessionState, limit_option, words_help
 from .phrases import age, counts_phrase, number_of, progress, session_status, span, utc_now
+from .render import complain
 from .status import show_status
 
 if TYPE_CHECKING:
@@ -179,12 +180,10 @@ def _cancel_task(run: Invocation, session_id: str, task_id: str) -> None:
 
 
 def _confirmed(run: Invocation, sessions: Sequence[Session]) -> bool:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="--force")
     names = ", ".join(f"{session.session_id} ({session.name})" for session in sessions)
     running = sum(session.counts.running for session in sessions)
-    run.out.line(f"This stops {names}: {number_of(running, 'task')} {'runs' if running == 1 else 'run'} now.")
-    return typer.confirm("Cancel?")
+    complain(f"This stops {names}: {number_of(running, 'task')} {'runs' if running == 1 else 'run'} now.")
+    return agreed(run, "Cancel?")
 
 
 def _for_each(
@@ -201,8 +200,8 @@ def _for_each(
 
     if bool(session_id) == every:
         raise typer.BadParameter("name one session, or say --all", param_hint="SESSION")
-    if confirm is not None and not sys.stdin.isatty():
-        confirm(run, ())
+    if confirm is not None and not can_ask(run):
+        raise typer.BadParameter("without a terminal to ask on, say --force", param_hint="--force")
     with run.existing() as client:
         statuses = tuple(SessionStatus(word) for word in applies_to)
         chosen = client.list_sessions(statuses=statuses) if every else [client.get_session(session_id)]
