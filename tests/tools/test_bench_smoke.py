@@ -81,8 +81,9 @@ def test_idle_workers_are_all_connected_while_they_are_measured(nothing_left) ->
 
 
 def test_the_command_line_is_timed_against_a_running_coordinator(nothing_left) -> None:
-    version, status = measure_command_line(TINY)
-    assert version.value > 0 and status.value > 0
+    figures = measure_command_line(TINY)
+    assert [one.target for one in figures] == [150, 150, 300, None, None, 150, 200]
+    assert all(one.value > 0 and one.lower and "python -c pass" in one.note for one in figures)
 
 
 def test_checks_of_locks_are_timed_as_more_and_more_is_held() -> None:
