@@ -148,6 +148,10 @@ stubs: $(READY) ## generate the stubs of all languages from the protos
 states: $(READY) ## draw docs/states.md from the state tables
 	@$(BIN)/python tools/draw_states
 
+.PHONY: golden
+golden: $(READY) ## record anew what commands print (tests/cli/golden)
+	@BLESS=1 $(BIN)/python -m pytest -q -n $(TEST_JOBS) tests/cli/test_cli_golden.py tests/cli/test_cli_locks.py
+
 .PHONY: reference
 reference: $(READY) ## write docs/reference.md from the program
 	@$(BIN)/python tools/generate_reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from buildrunner_parallel.cli import app as program
@@ -336,7 +338,7 @@ def fake(monkeypatch, tmp_path):
 
     monkeypatch.setattr(invocation, "open_client", open_client)
     monkeypatch.setattr(phrases, "utc_now", lambda: NOW)
-    for module in ("sessions", "status", "tasks", "workers"):
+    for module in ("sessions", "status", "tasks", "watch", "workers"):
         monkeypatch.setattr(f"buildrunner_parallel.cli.{module}.utc_now", lambda: NOW)
     monkeypatch.setenv("TZ", "UTC")
     for name in ("NO_COLOR", "BR_COORDINATOR", "BR_TOKEN", "BR_DEBUG", "COLUMNS"):
@@ -345,9 +347,14 @@ def fake(monkeypatch, tmp_path):
     return client
 
 
+# Making the parser takes longer than most commands; it keeps nothing of one call for the next.
+_parser = functools.cache(get_command)
+
+
 @pytest.fixture
-def br(fake):
+def br(fake, monkeypatch):
     """Runs `br parallel ...` with standard output in a pipe."""
+    monkeypatch.setattr("typer.testing._get_command", _parser)
 
     def run(*arguments, input=None):  # noqa: A002
         return CliRunner().invoke(
@@ -361,13 +368,13 @@ def br(fake):
 def terminal(br, monkeypatch):
     """Runs it on a terminal of a given width, without colour."""
 
-    def run(*arguments, columns=80, color=False):
-        monkeypatch.setattr(render, "stdout_is_terminal", lambda: True)
-        monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("LINES", "40")
+    def run(*arguments, columns=80, color=False, input=None, patch=monkeypatch):  # noqa: A002
+        patch.setattr(render, "stdout_is_terminal", lambda: True)
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("LINES", "40")
         if not color:
-            monkeypatch.setenv("NO_COLOR", "1")
-        return br(*arguments)
+            patch.setenv("NO_COLOR", "1")
+        return br(*arguments, input=input)
 
     return run
 

@@ -232,7 +232,7 @@ class Scene:
         nobody = Wait(WaitKind.NO_WORKER, word("no connected worker runs commands and has label gpu"), ())
         held = self._tasks()[3].wait
         return [
-            TaskExplanation(word("pack"), TaskStatus.BLOCKED, (held, needs)),
+            TaskExplanation("pack", TaskStatus.BLOCKED, (held, needs)),
             *(TaskExplanation(word(f"t{number}"), TaskStatus.BLOCKED, (needs,)) for number in range(5)),
             TaskExplanation(word("gpu"), TaskStatus.QUEUED, (nobody,)),
             TaskExplanation("docs", TaskStatus.RUNNING),
@@ -344,7 +344,7 @@ def set_scene(client, folder, monkeypatch, word: Word = str) -> None:
     Scene(client, word)
     for module in ("coordinator", "workers"):
         monkeypatch.setattr(f"buildrunner_parallel.cli.{module}.become_module", lambda *_: None)
-    monkeypatch.setattr("buildrunner_parallel.cli.coordinator.stop_coordinator", lambda *_: True)
+    monkeypatch.setattr("buildrunner_parallel.cli.coordinator.stop_coordinator", lambda *_: client.has_state)
     monkeypatch.setattr("buildrunner_parallel.cli.pool_waiting._POLL_S", 0)
     # A minute is over the next time that it is looked at.
     monkeypatch.setattr("buildrunner_parallel.cli.dashboard.monotonic", itertools.count(0, 100).__next__)

@@ -108,7 +108,7 @@ SHAPES: dict[str, Shape] = {
     "info": Shape("info"),
     "stop": Shape("stop"),
     "backup": Shape("backup copy.db"),
-    "schema-list": Shape("schema list", has_json=False),
+    "schema-stop": Shape("schema stop", has_json=False),
     "worker": Shape("worker --session a3f2", has_json=False),
     "serve": Shape("serve --data state", has_json=False),
 }

@@ -76,7 +76,7 @@ def _show(run: Invocation, hooks: Sequence[HookState], sentence: str) -> None:
         run.out.sentence(sentence)
     if hooks:
         run.out.table(
-            ("hook", "status", "people", "runs first", "~file"),
+            ("hook", "status", "?1people", "?2runs first", "~file"),
             [
                 (one.name, one.state, _people(one), "the hook from before" if one.chained else "",
                  str(one.path))

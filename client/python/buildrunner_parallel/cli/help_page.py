@@ -12,6 +12,7 @@ from typing import Any
 from .examples import EXAMPLES, PROGRAM, Example
 from .exit_codes import OF_COMMAND
 from .plain_values import PlainCommand
+from .usage import mend_error
 
 SHARED_NAMES = frozenset({"coordinator", "token_file", "as_json", "no_color", "quiet", "help"})
 SHARED_TITLE = "Options of every command"
@@ -28,6 +29,16 @@ Row = tuple[str, str]
 
 class ShownCommand(PlainCommand):
     """A command with help of this kind."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Only errors of usage, which can say what they are; some do not know of which command.
+            if hasattr(error, "format_message"):
+                mend_error(error, ctx, given)
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         pieces = ["[OPTIONS]"] if self.rows(ctx, "option") else []

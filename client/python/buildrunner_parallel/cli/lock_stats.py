@@ -40,6 +40,8 @@ def show_statistics(
         report = client.lock_statistics(session=session_id, since=since_s, limit=limit)
     if run.settings.as_json:
         return run.out.document(lock_statistics=record_to_json(report))
+    if run.settings.quiet:
+        return run.out.table(("path",), [(one.path or WHOLE,) for one in report.statistics])
     run.out.sentence(_headline(report, since_s))
     if not report.total.waits:
         return None

@@ -62,7 +62,7 @@ def parse_wait(value: str | None) -> Wait:
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=WAIT) from None
+        raise typer.BadParameter(f"{error}, found {value!r}", param_hint=WAIT) from None
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str] | None]:

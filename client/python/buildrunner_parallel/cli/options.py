@@ -16,7 +16,7 @@ def _duration(value: str | float | None) -> float | None:
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"{error}, found {value!r}") from None
 
 
 def duration_option(name: str, told: str) -> Any:

@@ -51,6 +51,8 @@ def preview(
         told = client.preview_plan(submitter(client).specs(loaded.tasks), session_id=session_id)
     if run.settings.as_json:
         return run.out.document(preview=record_to_json(told))
+    if run.settings.quiet:
+        return None
     run.out.facts(_facts(loaded, told, whole=not run.out.is_terminal))
     _show_levels(run, told)
     _show_conflicts(run, told)
@@ -78,7 +80,7 @@ def _ends(names: Sequence[str]) -> Sequence[str]:
 
 def _show_levels(run: Invocation, told: PlanPreview) -> None:
     widths = told.level_widths[:SHOWN_LEVELS] if run.out.is_terminal else told.level_widths
-    if len(told.level_widths) < 2 or run.settings.quiet:
+    if len(told.level_widths) < 2:
         return
     widest = max(told.level_widths)
     run.out.line()

@@ -79,6 +79,11 @@ class Output:
         else:
             self.line(text)
 
+    def streamed_sentence(self, text: str) -> None:
+        """A sentence of something that goes on: whoever reads the pipe sees it at once."""
+        self.sentence(text)
+        sys.stdout.flush()
+
     def hint(self, text: str) -> None:
         """A line that helps the next step along; for terminals only."""
         if self.is_terminal:

@@ -43,7 +43,7 @@ def retry(
             return _tell_nothing(run, before)
         session, count = _retry(client, before, named)
         if wait:
-            run.out.streamed_line(_phrase(before, session, count, named))
+            run.out.streamed_sentence(_phrase(before, session, count, named))
             _tell_obstacles(run, session)
             await_session(run, client, session)
         else:
@@ -72,7 +72,7 @@ def _tell_nothing(run: Invocation, session: Session) -> None:
 
     if run.settings.as_json:
         return run.out.document(session=record_to_json(session), retried_tasks=0)
-    return run.out.line(
+    return run.out.sentence(
         f"Nothing to run again: nothing of session {session.session_id} ({session.name}) failed"
     )
 

@@ -164,7 +164,7 @@ def close(run: Invocation, session_id: SessionArgument) -> None:
         session = client.close_session(session_id)
     if run.settings.as_json:
         return run.out.document(session=record_to_json(session))
-    return run.out.line(
+    return run.out.sentence(
         f"Session {session.session_id} closed: no more tasks will come ({counts_phrase(session.counts)})"
     )
 
@@ -215,7 +215,7 @@ def _for_each(
         documents = [record_to_json(session) for session in ended]
         return run.out.document(sessions=documents) if every else run.out.document(session=documents[0])
     for session in ended:
-        run.out.line(_change(session, told[session.session_id], state))
+        run.out.sentence(_change(session, told[session.session_id], state))
     if not ended:
         run.out.line("Nothing to do: no session that this applies to")
     return None

@@ -136,7 +136,7 @@ def start(
         session = _begin(client, create, loaded, tasks or 0)
         if stay is None:
             return _tell(run, session)
-        run.out.streamed_line(_phrase(session))
+        run.out.streamed_sentence(_phrase(session))
         return stay(run, client, session)
 
 
@@ -156,6 +156,8 @@ def _check(
         options.refuse("is for the tasks of lines; a plan has `defaults` for all its tasks")
     if lines is None:
         options.refuse("is for the tasks of --commands or --args; `submit` takes it for one task")
+    else:
+        options.check()
     if dry_run and not plan and lines is None:
         raise typer.BadParameter(
             "there is nothing to show without --plan, --commands or --args", param_hint="--dry-run"
@@ -234,7 +236,7 @@ def _start_lines(
             run.out.always(session.session_id)
         elif stay is None or not run.settings.as_json:
             unknown = f"tasks from {source.name}" if source.count is None else ""
-            run.out.streamed_line(_phrase(session, unknown))
+            run.out.streamed_sentence(_phrase(session, unknown))
 
     session = start_lines(run, client, lines, options.task(), create, announce, stay)
     _tell_fed(run, session)
@@ -247,7 +249,7 @@ def _tell(run: Invocation, session: Session) -> None:
         return run.out.document(session=record_to_json(session))
     if run.settings.quiet:
         return run.out.always(session.session_id)
-    run.out.line(_phrase(session))
+    run.out.sentence(_phrase(session))
     return _hint(run, session)
 
 

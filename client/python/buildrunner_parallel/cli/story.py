@@ -51,10 +51,11 @@ def story(
             events=[record_to_json(event) for event in events], more=len(found) > len(events)
         )
     if not events:
-        return run.out.line(f"Nothing is known to have happened to {about}")
+        return run.out.sentence(f"Nothing is known to have happened to {about}")
     if run.settings.quiet:
         return None
-    run.out.hint(f"What happened to {about}, since {_day(events[0].at)}")
+    if run.out.is_terminal:
+        run.out.sentence(f"What happened to {about}, since {_day(events[0].at)}", "dim")
     _show(run, events, subject)
     if len(found) > len(events):
         run.out.hint(f"and more: --limit {limit * 10}")

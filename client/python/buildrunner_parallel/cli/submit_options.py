@@ -100,7 +100,7 @@ class TaskOptions:
         """A task with these options, without an id and without anything to run."""
         from buildrunner_parallel.plan import PlanTask
 
-        self._check_words()
+        self.check()
         return PlanTask(
             "",
             index=0,
@@ -119,7 +119,8 @@ class TaskOptions:
             merge=self.merge,
         )
 
-    def _check_words(self) -> None:
+    def check(self) -> None:
+        """Raises the usage error for words that are none, and for what does not go together."""
         if self.audit not in _AUDITS:
             raise typer.BadParameter(f"expected on, off or auto, found {self.audit!r}", param_hint="--audit")
         if self.isolate not in ("worktree", "none"):

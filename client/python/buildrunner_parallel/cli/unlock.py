@@ -78,7 +78,7 @@ def _give_back(
     freed = client.release_locks(session.session_id if session else "", paths, grant_id=grant_id, fence=fence)
     who = f"grant {grant_id}" if session is None else session_phrase(session.session_id, session.name)
     if not freed and not run.settings.as_json:
-        return run.out.line(f"Nothing to do: {who} holds no path itself")
+        return run.out.sentence(f"Nothing to do: {who} holds no path itself")
     return _show(run, f"{number_of(len(freed), 'path')} of {who} given back", freed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,12 @@ from .sections import in_sections
 # Beside the names of commands and what they do.
 _MARGIN = 4
 
+# How the library that checks values says it, and how we do.
+_TOLD = (
+    (re.compile(r"^Input should be a valid integer.*"), "expected a whole number"),
+    (re.compile(r"^Input should be greater than or equal to (-?\d+)$"), r"expected at least \1"),
+    (re.compile(r"^Input should be less than or equal to (-?\d+)$"), r"expected at most \1"),
+)
 # How the library that checks values begins its sentences.
 _PREFIX = "Value error, "
 
@@ -73,6 +80,28 @@ class OneLineGroup(TakesPlainValues, TyperGroup):
     def _told(self, ctx: Any, name: str, room: int) -> str:
         found = self.get_command(ctx, name)
         return found.get_short_help_str(room) if found is not None else ""
+
+
+def mend_error(error: Any, ctx: Any, given: Sequence[str]) -> None:
+    """Says of which command it is, and of a value that is no number or out of range what was found."""
+    if error.ctx is None:
+        error.ctx = ctx
+    for pattern, words in _TOLD:
+        error.message, count = pattern.subn(words, error.message)
+        found = _value_of(error.param, given) if count and getattr(error, "param", None) else None
+        if found is not None:
+            error.message += f", found {found!r}"
+
+
+def _value_of(option: Any, given: Sequence[str]) -> str | None:
+    """As it was typed: `--limit=x`, `--limit x`, `-l x` or `-lx`."""
+    for at, word in enumerate(given):
+        name, equals, value = word.partition("=")
+        if name in option.opts and name.startswith("-"):
+            return value if equals else next(iter(given[at + 1 :]), "")
+        if len(word) > 2 and word[:2] in option.opts:
+            return word[2:]
+    return None
 
 
 def _show(error: Any) -> int:
