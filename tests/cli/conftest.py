@@ -146,7 +146,9 @@ class FakeClient(FakeLocks):
 
     def resume_session(self, session_id, *, worker_id=""):
         self._call("resume_session", session_id, worker_id=worker_id)
-        return self._change(session_id, SessionStatus.RUNNING)
+        session = replace(self._change(session_id, SessionStatus.RUNNING), worker_id=worker_id)
+        self.sessions = [session if s.session_id == session.session_id else s for s in self.sessions]
+        return session
 
     def cancel_session(self, session_id, *, reason=""):
         self._call("cancel_session", session_id)

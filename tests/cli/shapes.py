@@ -37,6 +37,7 @@ SHAPES: dict[str, Shape] = {
     "status": Shape("status"),
     "status-verbose": Shape("status a3f2 --verbose"),
     "status-ended": Shape("status d0e1"),
+    "status-created": Shape("status e1f2"),
     "pause": Shape("pause a3f2"),
     "pause-already": Shape("pause c9d0 --now --release-locks"),
     "pause-all": Shape("pause --all"),

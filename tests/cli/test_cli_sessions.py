@@ -27,10 +27,23 @@ def test_what_is_so_already_is_said_and_fine(build, br):
     assert "resume_session" not in names(build)
 
 
-def test_resume_starts_a_session_that_was_only_created(fake, br):
-    fake.sessions = [Session("a3f2e1d9", "New")]
-    assert br("resume", "a3f2", "--worker", "w1").exit_code == 0
-    assert fake.sessions[0].status == SessionStatus.RUNNING
+def test_the_worker_of_a_session_that_runs_already_was_taken_and_ignored(build, br):
+    result = br("resume", "a3f2", "--worker", "d4e5")
+    told = "Session a3f2e1d9 (Build v3.1) is running already; its worker is d4e5f6a7\n"
+    assert (result.exit_code, result.stdout) == (0, told)
+    assert ("resume_session", "a3f2e1d9", {"worker_id": "d4e5f6a7"}) in build.calls
+
+
+def test_a_worker_that_is_not_there_is_refused_and_the_session_stays(build, br):
+    result = br("resume", "a3f2", "--worker", "nobody")
+    assert (result.exit_code, result.stderr) == (4, "No worker nobody.\n")
+    assert "resume_session" not in names(build)
+
+
+def test_resume_starts_a_session_that_was_only_created(build, br):
+    build.sessions = [Session("a3f2e1d9", "New")]
+    assert br("resume", "a3f2", "--worker", "e5f6").exit_code == 0
+    assert build.sessions[0].status == SessionStatus.RUNNING
 
 
 def test_all_means_every_session_that_it_applies_to(build, br):

@@ -123,9 +123,10 @@ def resume(
     """
 
     def act(client: Client, session: Session) -> Session:
-        return client.resume_session(session.session_id, worker_id=worker)
+        worker_id = client.get_worker(worker).worker_id if worker else ""
+        return client.resume_session(session.session_id, worker_id=worker_id)
 
-    _for_each(run, session_id, every, ("paused",), act, "running")
+    _for_each(run, session_id, every, ("paused",), act, "running", even_so=bool(worker))
 
 
 @command(app, "cancel")
@@ -194,8 +195,12 @@ def _for_each(
     act: Callable[[Client, Session], Session],
     state: str,
     confirm: Callable[[Invocation, Sequence[Session]], bool] | None = None,
+    even_so: bool = False,
 ) -> None:
-    """Applies `act` to the one session named, or with `every` to all in the states of `applies_to`."""
+    """Applies `act` to the one session named, or with `every` to all in the states of `applies_to`.
+
+    One that is in `state` already is left alone, unless `even_so` there is something to tell it.
+    """
     from buildrunner_parallel.records import SessionStatus, record_to_json
 
     if bool(session_id) == every:
@@ -210,21 +215,21 @@ def _for_each(
         if confirm is not None and pending and not confirm(run, pending):
             run.out.line("Left as it was")
             raise typer.Exit(exit_codes.REFUSED)
-        ended = [session if session.status.value == state else act(client, session) for session in chosen]
+        ended = [act(client, one) if even_so or one.status.value != state else one for one in chosen]
     if run.settings.as_json:
         documents = [record_to_json(session) for session in ended]
         return run.out.document(sessions=documents) if every else run.out.document(session=documents[0])
     for session in ended:
-        run.out.sentence(_change(session, told[session.session_id], state))
+        run.out.sentence(_change(session, told[session.session_id], state, named=even_so))
     if not ended:
         run.out.line("Nothing to do: no session that this applies to")
     return None
 
 
-def _change(session: Session, before: str, state: str) -> str:
+def _change(session: Session, before: str, state: str, *, named: bool) -> str:
     name = f"Session {session.session_id} ({session.name})"
     if before == state:
-        return f"{name} is {state} already"
+        return f"{name} is {state} already" + (f"; its worker is {session.worker_id}" if named else "")
     if session.cancelling and not session.is_over:
         stopping = session.counts.running + session.counts.cancelling
         verb = "is" if stopping == 1 else "are"

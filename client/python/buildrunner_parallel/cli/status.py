@@ -76,6 +76,8 @@ def _facts(run: Invocation, session: Session) -> dict[str, Cell]:
     rate = _rate(session)
     if rate and not session.is_over:
         facts["rate"] = f"{rate * 60:.1f} tasks a minute{_to_go(session, rate)}"
+    if session.status.value == "created":
+        facts["not started"] = f"start it with: {run.command_line('resume', session.session_id)}"
     if session.open and not session.is_over:
         facts["open"] = f"more tasks may come, until: {run.command_line('close', session.session_id)}"
     if session.on_failure.action != "continue":
