@@ -194,3 +194,13 @@ def test_the_number_that_an_owner_expects_is_no_limit(stage, task):
     submit(stage, task, session, "a")
     submit(stage, task, session, "b")
     assert stage.core.sessions[session].open
+
+
+@pytest.mark.parametrize("names", ["a", "ab", "abc"])
+def test_a_cancelled_session_takes_its_tasks_off_the_workers(stage, task, session, names):
+    """With the last of them the session was over in the middle of its cancellation, which then fell."""
+    first, second = passive(stage), passive(stage)
+    submit(stage, task, session, *names)
+    stage.do(c.CancelSession(session))
+    assert stage.session_status(session) == "cancelled"
+    assert [view(stage, one).worker.status for one in (first, second)] == ["idle", "idle"]

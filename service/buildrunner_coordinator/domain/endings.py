@@ -67,6 +67,8 @@ def cancel_all(core: State, session: Session, reason: str, now: Time, *, running
             stop(core, task, Outcome.CANCELLED, reason, now)
         elif task.attempt is not None:
             revoke(core, task.attempt, "its session ends")
+    if session.is_over:
+        return  # its last tasks were external ones, which end when they are told to
     core.queue.drop_session(session.session_id)  # nothing of it is placed any more
     core.reviving.pop(session.session_id, None)
     _sweep(core, session, reason, now)

@@ -69,8 +69,9 @@ def import_sessions(home: Home) -> None:
 
 
 def _refuse(file: Path, why: str) -> NoReturn:
+    told = sanitize(why.rstrip("."), 300)
     raise ValueError(
-        f"{file} cannot be taken over: {sanitize(why, 300)}; mend it, or move it away to begin without it"
+        f"{file} cannot be taken over: {told}; mend it, or move it away to begin without it"
     ) from None
 
 

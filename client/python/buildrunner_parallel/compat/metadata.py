@@ -24,11 +24,16 @@ class LiveMetadata(dict[str, Any]):
             self._written = text
 
     def flush(self) -> None:
-        """Writes it if it is not what was last written or read."""
-        text = _text(self)
-        if text != self._written:
-            self._write(dict(self))
-            self._written = text
+        """Writes it if it is not what was last written or read. What is refused is taken back."""
+        try:
+            text = _text(self)
+            if text != self._written:
+                self._write(dict(self))
+                self._written = text
+        except ValueError:
+            super().clear()
+            super().update(json.loads(self._written))
+            raise
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)

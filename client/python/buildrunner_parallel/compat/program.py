@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType, TracebackType
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         reason = (error.strerror or str(error)).lower()
         print(f"buildrunner_parallel.compat: cannot run {path}: {reason}", file=sys.stderr)
         return 2
+    path = os.path.abspath(path)
     module = _become(path, arguments)
     try:
         install()
@@ -46,7 +48,10 @@ def _become(path: str, arguments: Sequence[str]) -> ModuleType:
     if not sys.flags.safe_path:
         sys.path[0] = str(Path(path).resolve().parent)
     module = ModuleType("__main__")
-    module.__dict__.update(__file__=path, __builtins__=__builtins__, __cached__=None)
+    loader = SourceFileLoader("__main__", path)
+    module.__dict__.update(
+        __file__=path, __builtins__=__builtins__, __cached__=None, __loader__=loader, __annotations__={}
+    )
     sys.modules["__main__"] = module
     return module
 

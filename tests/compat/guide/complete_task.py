@@ -1,0 +1,5 @@
+# Mark task complete
+coordinator.complete_task(worker_id, task_id, success=True)
+
+# Mark task failed
+coordinator.complete_task(worker_id, task_id, success=False)
