@@ -18,7 +18,7 @@ CONFORMANCE_JOBS ?= 4
 # Folders below client/ to build and try; empty: all whose toolchain is here.
 TEST_CLIENTS ?=
 export TEST_CLIENTS
-PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench check_sizes draw_states freeze_protocol generate_reference generate_stubs simulate))
+PYTHON_TOOLS := $(wildcard $(addprefix tools/,bench captures check_sizes draw_states freeze_protocol generate_reference generate_stubs simulate))
 
 ##@ Use
 .PHONY: run
@@ -155,6 +155,10 @@ golden: $(READY) ## record anew what commands print (tests/cli/golden)
 .PHONY: reference
 reference: $(READY) ## write docs/reference.md from the program
 	@$(BIN)/python tools/generate_reference
+
+.PHONY: captures
+captures: $(READY) ## draw docs/captures/*.svg from runs of the program
+	@$(BIN)/python tools/captures $(CAPTURES_ARGS)
 
 .PHONY: lock
 lock: ## pin the dependencies again (LOCK_ARGS=--upgrade)

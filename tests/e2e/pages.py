@@ -75,15 +75,16 @@ def _commands(block: str, line: int) -> Iterator[Step]:
 class Shell:
     """A bash on a terminal of its own, which is asked for one command after the other."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], starting_in: Path | None = None) -> None:
         self._ours, theirs = os.openpty()
         ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         settings = termios.tcgetattr(theirs)
         settings[1] &= ~termios.OPOST
         termios.tcsetattr(theirs, termios.TCSANOW, settings)
         self._bash = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"], cwd=folder, env=environment | {"TERM": "xterm-256color"},
-            stdin=subprocess.PIPE, stdout=theirs, stderr=theirs, start_new_session=True,
+            ["bash", "--norc", "--noprofile"], cwd=starting_in or folder,
+            env=environment | {"TERM": "xterm-256color"}, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs,
+            start_new_session=True,
         )  # fmt: skip
         os.close(theirs)
         self._script = folder.parent / f"{folder.name}.command"
@@ -148,10 +149,14 @@ def environment_for(folder: Path, environment: dict[str, str]) -> dict[str, str]
     return environment | git | {"PATH": f"{programs}:{environment['PATH']}"}
 
 
-def carry_out(page: Path, folder: Path, environment: dict[str, str]) -> int:
-    """Does all that the page says, in `folder`; returns the number of its commands. Raises AssertionError."""
+def carry_out(page: Path, folder: Path, environment: dict[str, str], starting_in: Path | None = None) -> int:
+    """Does all that the page says, in `folder`; returns the number of its commands. Raises AssertionError.
+
+    `starting_in` is where its shell begins, if not there.
+    """
     steps = list(steps_of(page.read_text()))
-    shell, matcher, count = Shell(folder, environment_for(folder, environment)), Matcher(), 0
+    shell = Shell(folder, environment_for(folder, environment), starting_in)
+    matcher, count = Matcher(), 0
     try:
         for number, step in enumerate(steps):
             if step.file:

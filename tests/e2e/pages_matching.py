@@ -7,7 +7,7 @@ import re
 ID = re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8}\b")
 # What differs with the hour and the machine: written in the page as an example of its form.
 MOMENT = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?|\b\d\d:\d\d:\d\d(?:\.\d+)?"
-SPAN = r"\d+(?:\.\d+)? ?(?:ms|us|s|min|h)\b(?: \d+ s\b)?|\d+m\d\ds\b"
+SPAN = r"\d+(?:\.\d+)? ?(?:ms|us|s|min|m|h|d)\b(?: \d+ s\b)?|\d+m\d\ds\b"
 AGO = rf"(?:{SPAN}) ago|\bnow\b"
 SIZE = r"\d+(?:\.\d+)? (?:B|KiB|MiB)\b"
 RATE = r"\d+(?:\.\d+)?/(?:s|min)\b"
