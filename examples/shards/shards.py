@@ -1,7 +1,8 @@
 """Splits test files into shards of equal length, runs one of them with pytest, joins what they report.
 
-python3 shards.py run N COUNT     the tests of shard N (1 to COUNT)
-python3 shards.py join            build/junit-*.xml become junit.xml there; times are kept for the next run
+python3 shards.py split COUNT     which files are in which shard, into build/shards.json
+python3 shards.py run N           the tests of shard N, from 1
+python3 shards.py join            build/junit-*.xml become junit.xml there; times are kept for the next split
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 TESTS, BUILD = Path("tests"), Path("build")
-TIMES = BUILD / "times.json"
+TIMES, SHARDS = BUILD / "times.json", BUILD / "shards.json"
 
 
 def split(files: list[str], times: dict[str, float], count: int) -> list[list[str]]:
@@ -29,11 +30,19 @@ def split(files: list[str], times: dict[str, float], count: int) -> list[list[st
     return shards
 
 
-def run(number: int, count: int) -> int:
+def write_split(count: int) -> int:
+    """Once for a session, so that a shard that runs again is the same."""
+    for report in BUILD.glob("junit*.xml"):
+        report.unlink()
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    mine = split([str(file) for file in TESTS.glob("**/test_*.py")], times, count)[number - 1]
-    took = sum(times.get(file, 0) for file in mine)
-    print(f"shard {number} of {count}: {len(mine)} files, {took:.1f} s last time", flush=True)
+    shards = split([str(file) for file in TESTS.glob("**/test_*.py")], times, count)
+    SHARDS.write_text(json.dumps([[[file, times.get(file, 0.0)] for file in shard] for shard in shards]))
+    return 0
+
+
+def run(number: int) -> int:
+    mine = dict(json.loads(SHARDS.read_text())[number - 1])
+    print(f"shard {number}: {len(mine)} files, {sum(mine.values()):.1f} s last time", flush=True)
     if not mine:
         return 0
     report = BUILD / f"junit-{number}.xml"
@@ -62,4 +71,12 @@ def join() -> int:
 
 if __name__ == "__main__":
     BUILD.mkdir(exist_ok=True)
-    sys.exit(join() if sys.argv[1:] == ["join"] else run(int(sys.argv[2]), int(sys.argv[3])))
+    match sys.argv[1:]:
+        case ["split", count]:
+            sys.exit(write_split(int(count)))
+        case ["run", number]:
+            sys.exit(run(int(number)))
+        case ["join"]:
+            sys.exit(join())
+        case _:
+            sys.exit(__doc__)

@@ -25,7 +25,7 @@ from pathlib import Path
 from .pages_matching import Matcher
 
 COLUMNS, ROWS = 100, 40
-GIVE_UP_S = 100
+GIVE_UP_S = 300
 FENCE = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 FILE_NAME = re.compile(r"(?:#!.*\n)?# (?P<name>[\w./-]+\.\w+)(?::.*)?\n")
 

@@ -25,7 +25,7 @@ COMMANDS = ("start", "status", "list", "pause", "resume", "cancel", "workers", "
 QUESTIONS = 7
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_guide_works_to_the_letter(town: Town):
     assert carry_out(GUIDE, town.folder, town.env) > 50
 
@@ -38,7 +38,7 @@ def test_the_guide_has_a_place_for_everything_that_the_one_of_3_1_had():
     assert unnamed == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_quick_start_works_to_the_letter(town: Town, tmp_path: Path):
     text = QUICK_START.read_text()
     assert len(text.splitlines()) <= 60, "one screen"

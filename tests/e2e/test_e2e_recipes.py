@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_recipe_works_to_the_letter(town: Town, tmp_path: Path, name: str):
     if name == "build-graph" and shutil.which("cc") is None:
