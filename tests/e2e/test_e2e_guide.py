@@ -21,7 +21,9 @@ HEADINGS = (
     "From programs", "Performance", "Good habits", "Troubleshooting", "Advanced topics", "Questions",
     "See also",
 )  # fmt: skip
-COMMANDS = ("start", "status", "list", "pause", "resume", "cancel", "workers", "summary", "cleanup")
+COMMANDS = (
+    "start", "status", "list", "pause", "resume", "cancel", "dashboard", "workers", "summary", "cleanup",
+)  # fmt: skip
 QUESTIONS = 7
 
 

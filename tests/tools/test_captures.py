@@ -15,7 +15,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "docs/captures"
-NAMES = ("explain", "help", "list", "locks", "status", "summary", "workers")
+NAMES = ("dashboard", "explain", "help", "list", "locks", "status", "summary", "workers")
 PAGES = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
 
 
