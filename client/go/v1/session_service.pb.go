@@ -11,6 +11,7 @@ package parallelv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1140,6 +1141,11 @@ type UpdateSessionRequest struct {
 	WantedWorkers *int32         `protobuf:"varint,4,opt,name=wanted_workers,json=wantedWorkers,proto3,oneof" json:"wanted_workers,omitempty"`
 	MetadataJson  *string        `protobuf:"bytes,5,opt,name=metadata_json,json=metadataJson,proto3,oneof" json:"metadata_json,omitempty"`
 	OnFailure     *FailurePolicy `protobuf:"bytes,6,opt,name=on_failure,json=onFailure,proto3" json:"on_failure,omitempty"`
+	// With driver OWNER only: how many tasks are expected.
+	DeclaredTasks *int32 `protobuf:"varint,7,opt,name=declared_tasks,json=declaredTasks,proto3,oneof" json:"declared_tasks,omitempty"`
+	// With driver OWNER only, once it is over: when it ended. What is removed
+	// after some time goes by that.
+	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1212,6 +1218,20 @@ func (x *UpdateSessionRequest) GetMetadataJson() string {
 func (x *UpdateSessionRequest) GetOnFailure() *FailurePolicy {
 	if x != nil {
 		return x.OnFailure
+	}
+	return nil
+}
+
+func (x *UpdateSessionRequest) GetDeclaredTasks() int32 {
+	if x != nil && x.DeclaredTasks != nil {
+		return *x.DeclaredTasks
+	}
+	return 0
+}
+
+func (x *UpdateSessionRequest) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
 	}
 	return nil
 }
@@ -1592,11 +1612,113 @@ func (x *DeleteSessionsResponse) GetSessions() []*Session {
 	return nil
 }
 
+// Of each session these count: session_id (8 to 64 hex digits), name, status,
+// declared_tasks, reported, worker_id, metadata_json, created_at, started_at,
+// ended_at, modified_files, reason. How long ended ones are kept is counted
+// from now.
+type ImportSessionsRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sessions []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// Only see whether all are fit; the answer names those that would be new.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSessionsRequest) Reset() {
+	*x = ImportSessionsRequest{}
+	mi := &file_buildrunner_parallel_v1_session_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSessionsRequest) ProtoMessage() {}
+
+func (x *ImportSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_buildrunner_parallel_v1_session_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ImportSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_buildrunner_parallel_v1_session_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ImportSessionsRequest) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ImportSessionsRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type ImportSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were not here before.
+	Sessions      []*Session `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSessionsResponse) Reset() {
+	*x = ImportSessionsResponse{}
+	mi := &file_buildrunner_parallel_v1_session_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSessionsResponse) ProtoMessage() {}
+
+func (x *ImportSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_buildrunner_parallel_v1_session_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ImportSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_buildrunner_parallel_v1_session_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ImportSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
 var File_buildrunner_parallel_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_buildrunner_parallel_v1_session_service_proto_rawDesc = "" +
 	"\n" +
-	"-buildrunner_parallel/v1/session_service.proto\x12\x17buildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\"\x89\x03\n" +
+	"-buildrunner_parallel/v1/session_service.proto\x12\x17buildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x03\n" +
 	"\x14CreateSessionRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12!\n" +
@@ -1683,7 +1805,7 @@ const file_buildrunner_parallel_v1_session_service_proto_rawDesc = "" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"Q\n" +
 	"\x13FailSessionResponse\x12:\n" +
-	"\asession\x18\x01 \x01(\v2 .buildrunner_parallel.v1.SessionR\asession\"\xcf\x02\n" +
+	"\asession\x18\x01 \x01(\v2 .buildrunner_parallel.v1.SessionR\asession\"\xc5\x03\n" +
 	"\x14UpdateSessionRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1693,10 +1815,13 @@ const file_buildrunner_parallel_v1_session_service_proto_rawDesc = "" +
 	"\x0ewanted_workers\x18\x04 \x01(\x05H\x01R\rwantedWorkers\x88\x01\x01\x12(\n" +
 	"\rmetadata_json\x18\x05 \x01(\tH\x02R\fmetadataJson\x88\x01\x01\x12E\n" +
 	"\n" +
-	"on_failure\x18\x06 \x01(\v2&.buildrunner_parallel.v1.FailurePolicyR\tonFailureB\x0f\n" +
+	"on_failure\x18\x06 \x01(\v2&.buildrunner_parallel.v1.FailurePolicyR\tonFailure\x12*\n" +
+	"\x0edeclared_tasks\x18\a \x01(\x05H\x03R\rdeclaredTasks\x88\x01\x01\x125\n" +
+	"\bended_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendedAtB\x0f\n" +
 	"\r_max_parallelB\x11\n" +
 	"\x0f_wanted_workersB\x10\n" +
-	"\x0e_metadata_json\"S\n" +
+	"\x0e_metadata_jsonB\x11\n" +
+	"\x0f_declared_tasks\"S\n" +
 	"\x15UpdateSessionResponse\x12:\n" +
 	"\asession\x18\x01 \x01(\v2 .buildrunner_parallel.v1.SessionR\asession\"\x9c\x01\n" +
 	"\x15UpdateProgressRequest\x12\x1d\n" +
@@ -1724,7 +1849,12 @@ const file_buildrunner_parallel_v1_session_service_proto_rawDesc = "" +
 	"sessionIds\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"V\n" +
 	"\x16DeleteSessionsResponse\x12<\n" +
-	"\bsessions\x18\x01 \x03(\v2 .buildrunner_parallel.v1.SessionR\bsessions2\xad\f\n" +
+	"\bsessions\x18\x01 \x03(\v2 .buildrunner_parallel.v1.SessionR\bsessions\"n\n" +
+	"\x15ImportSessionsRequest\x12<\n" +
+	"\bsessions\x18\x01 \x03(\v2 .buildrunner_parallel.v1.SessionR\bsessions\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"V\n" +
+	"\x16ImportSessionsResponse\x12<\n" +
+	"\bsessions\x18\x01 \x03(\v2 .buildrunner_parallel.v1.SessionR\bsessions2\xa0\r\n" +
 	"\x0eSessionService\x12n\n" +
 	"\rCreateSession\x12-.buildrunner_parallel.v1.CreateSessionRequest\x1a..buildrunner_parallel.v1.CreateSessionResponse\x12e\n" +
 	"\n" +
@@ -1740,7 +1870,8 @@ const file_buildrunner_parallel_v1_session_service_proto_rawDesc = "" +
 	"\rUpdateSession\x12-.buildrunner_parallel.v1.UpdateSessionRequest\x1a..buildrunner_parallel.v1.UpdateSessionResponse\x12q\n" +
 	"\x0eUpdateProgress\x12..buildrunner_parallel.v1.UpdateProgressRequest\x1a/.buildrunner_parallel.v1.UpdateProgressResponse\x12z\n" +
 	"\x11MarkFilesModified\x121.buildrunner_parallel.v1.MarkFilesModifiedRequest\x1a2.buildrunner_parallel.v1.MarkFilesModifiedResponse\x12q\n" +
-	"\x0eDeleteSessions\x12..buildrunner_parallel.v1.DeleteSessionsRequest\x1a/.buildrunner_parallel.v1.DeleteSessionsResponseBG\n" +
+	"\x0eDeleteSessions\x12..buildrunner_parallel.v1.DeleteSessionsRequest\x1a/.buildrunner_parallel.v1.DeleteSessionsResponse\x12q\n" +
+	"\x0eImportSessions\x12..buildrunner_parallel.v1.ImportSessionsRequest\x1a/.buildrunner_parallel.v1.ImportSessionsResponseBG\n" +
 	"\x1bdev.buildrunner.parallel.v1P\x01Z&buildrunner.dev/parallel/v1;parallelv1b\x06proto3"
 
 var (
@@ -1755,7 +1886,7 @@ func file_buildrunner_parallel_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_buildrunner_parallel_v1_session_service_proto_rawDescData
 }
 
-var file_buildrunner_parallel_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_buildrunner_parallel_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_buildrunner_parallel_v1_session_service_proto_goTypes = []any{
 	(*CreateSessionRequest)(nil),      // 0: buildrunner_parallel.v1.CreateSessionRequest
 	(*CreateSessionResponse)(nil),     // 1: buildrunner_parallel.v1.CreateSessionResponse
@@ -1785,65 +1916,73 @@ var file_buildrunner_parallel_v1_session_service_proto_goTypes = []any{
 	(*MarkFilesModifiedResponse)(nil), // 25: buildrunner_parallel.v1.MarkFilesModifiedResponse
 	(*DeleteSessionsRequest)(nil),     // 26: buildrunner_parallel.v1.DeleteSessionsRequest
 	(*DeleteSessionsResponse)(nil),    // 27: buildrunner_parallel.v1.DeleteSessionsResponse
-	(SessionDriver)(0),                // 28: buildrunner_parallel.v1.SessionDriver
-	(*FailurePolicy)(nil),             // 29: buildrunner_parallel.v1.FailurePolicy
-	(*Session)(nil),                   // 30: buildrunner_parallel.v1.Session
-	(SessionStatus)(0),                // 31: buildrunner_parallel.v1.SessionStatus
-	(*ReportedProgress)(nil),          // 32: buildrunner_parallel.v1.ReportedProgress
+	(*ImportSessionsRequest)(nil),     // 28: buildrunner_parallel.v1.ImportSessionsRequest
+	(*ImportSessionsResponse)(nil),    // 29: buildrunner_parallel.v1.ImportSessionsResponse
+	(SessionDriver)(0),                // 30: buildrunner_parallel.v1.SessionDriver
+	(*FailurePolicy)(nil),             // 31: buildrunner_parallel.v1.FailurePolicy
+	(*Session)(nil),                   // 32: buildrunner_parallel.v1.Session
+	(SessionStatus)(0),                // 33: buildrunner_parallel.v1.SessionStatus
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*ReportedProgress)(nil),          // 35: buildrunner_parallel.v1.ReportedProgress
 }
 var file_buildrunner_parallel_v1_session_service_proto_depIdxs = []int32{
-	28, // 0: buildrunner_parallel.v1.CreateSessionRequest.driver:type_name -> buildrunner_parallel.v1.SessionDriver
-	29, // 1: buildrunner_parallel.v1.CreateSessionRequest.on_failure:type_name -> buildrunner_parallel.v1.FailurePolicy
-	30, // 2: buildrunner_parallel.v1.CreateSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 3: buildrunner_parallel.v1.GetSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	31, // 4: buildrunner_parallel.v1.ListSessionsRequest.statuses:type_name -> buildrunner_parallel.v1.SessionStatus
-	30, // 5: buildrunner_parallel.v1.ListSessionsResponse.sessions:type_name -> buildrunner_parallel.v1.Session
-	30, // 6: buildrunner_parallel.v1.StartSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 7: buildrunner_parallel.v1.PauseSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 8: buildrunner_parallel.v1.ResumeSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 9: buildrunner_parallel.v1.CancelSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 10: buildrunner_parallel.v1.CloseSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 11: buildrunner_parallel.v1.CompleteSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 12: buildrunner_parallel.v1.FailSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	29, // 13: buildrunner_parallel.v1.UpdateSessionRequest.on_failure:type_name -> buildrunner_parallel.v1.FailurePolicy
-	30, // 14: buildrunner_parallel.v1.UpdateSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
-	32, // 15: buildrunner_parallel.v1.UpdateProgressRequest.progress:type_name -> buildrunner_parallel.v1.ReportedProgress
-	30, // 16: buildrunner_parallel.v1.UpdateProgressResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 17: buildrunner_parallel.v1.MarkFilesModifiedResponse.session:type_name -> buildrunner_parallel.v1.Session
-	30, // 18: buildrunner_parallel.v1.DeleteSessionsResponse.sessions:type_name -> buildrunner_parallel.v1.Session
-	0,  // 19: buildrunner_parallel.v1.SessionService.CreateSession:input_type -> buildrunner_parallel.v1.CreateSessionRequest
-	2,  // 20: buildrunner_parallel.v1.SessionService.GetSession:input_type -> buildrunner_parallel.v1.GetSessionRequest
-	4,  // 21: buildrunner_parallel.v1.SessionService.ListSessions:input_type -> buildrunner_parallel.v1.ListSessionsRequest
-	6,  // 22: buildrunner_parallel.v1.SessionService.StartSession:input_type -> buildrunner_parallel.v1.StartSessionRequest
-	8,  // 23: buildrunner_parallel.v1.SessionService.PauseSession:input_type -> buildrunner_parallel.v1.PauseSessionRequest
-	10, // 24: buildrunner_parallel.v1.SessionService.ResumeSession:input_type -> buildrunner_parallel.v1.ResumeSessionRequest
-	12, // 25: buildrunner_parallel.v1.SessionService.CancelSession:input_type -> buildrunner_parallel.v1.CancelSessionRequest
-	14, // 26: buildrunner_parallel.v1.SessionService.CloseSession:input_type -> buildrunner_parallel.v1.CloseSessionRequest
-	16, // 27: buildrunner_parallel.v1.SessionService.CompleteSession:input_type -> buildrunner_parallel.v1.CompleteSessionRequest
-	18, // 28: buildrunner_parallel.v1.SessionService.FailSession:input_type -> buildrunner_parallel.v1.FailSessionRequest
-	20, // 29: buildrunner_parallel.v1.SessionService.UpdateSession:input_type -> buildrunner_parallel.v1.UpdateSessionRequest
-	22, // 30: buildrunner_parallel.v1.SessionService.UpdateProgress:input_type -> buildrunner_parallel.v1.UpdateProgressRequest
-	24, // 31: buildrunner_parallel.v1.SessionService.MarkFilesModified:input_type -> buildrunner_parallel.v1.MarkFilesModifiedRequest
-	26, // 32: buildrunner_parallel.v1.SessionService.DeleteSessions:input_type -> buildrunner_parallel.v1.DeleteSessionsRequest
-	1,  // 33: buildrunner_parallel.v1.SessionService.CreateSession:output_type -> buildrunner_parallel.v1.CreateSessionResponse
-	3,  // 34: buildrunner_parallel.v1.SessionService.GetSession:output_type -> buildrunner_parallel.v1.GetSessionResponse
-	5,  // 35: buildrunner_parallel.v1.SessionService.ListSessions:output_type -> buildrunner_parallel.v1.ListSessionsResponse
-	7,  // 36: buildrunner_parallel.v1.SessionService.StartSession:output_type -> buildrunner_parallel.v1.StartSessionResponse
-	9,  // 37: buildrunner_parallel.v1.SessionService.PauseSession:output_type -> buildrunner_parallel.v1.PauseSessionResponse
-	11, // 38: buildrunner_parallel.v1.SessionService.ResumeSession:output_type -> buildrunner_parallel.v1.ResumeSessionResponse
-	13, // 39: buildrunner_parallel.v1.SessionService.CancelSession:output_type -> buildrunner_parallel.v1.CancelSessionResponse
-	15, // 40: buildrunner_parallel.v1.SessionService.CloseSession:output_type -> buildrunner_parallel.v1.CloseSessionResponse
-	17, // 41: buildrunner_parallel.v1.SessionService.CompleteSession:output_type -> buildrunner_parallel.v1.CompleteSessionResponse
-	19, // 42: buildrunner_parallel.v1.SessionService.FailSession:output_type -> buildrunner_parallel.v1.FailSessionResponse
-	21, // 43: buildrunner_parallel.v1.SessionService.UpdateSession:output_type -> buildrunner_parallel.v1.UpdateSessionResponse
-	23, // 44: buildrunner_parallel.v1.SessionService.UpdateProgress:output_type -> buildrunner_parallel.v1.UpdateProgressResponse
-	25, // 45: buildrunner_parallel.v1.SessionService.MarkFilesModified:output_type -> buildrunner_parallel.v1.MarkFilesModifiedResponse
-	27, // 46: buildrunner_parallel.v1.SessionService.DeleteSessions:output_type -> buildrunner_parallel.v1.DeleteSessionsResponse
-	33, // [33:47] is the sub-list for method output_type
-	19, // [19:33] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	30, // 0: buildrunner_parallel.v1.CreateSessionRequest.driver:type_name -> buildrunner_parallel.v1.SessionDriver
+	31, // 1: buildrunner_parallel.v1.CreateSessionRequest.on_failure:type_name -> buildrunner_parallel.v1.FailurePolicy
+	32, // 2: buildrunner_parallel.v1.CreateSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 3: buildrunner_parallel.v1.GetSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	33, // 4: buildrunner_parallel.v1.ListSessionsRequest.statuses:type_name -> buildrunner_parallel.v1.SessionStatus
+	32, // 5: buildrunner_parallel.v1.ListSessionsResponse.sessions:type_name -> buildrunner_parallel.v1.Session
+	32, // 6: buildrunner_parallel.v1.StartSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 7: buildrunner_parallel.v1.PauseSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 8: buildrunner_parallel.v1.ResumeSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 9: buildrunner_parallel.v1.CancelSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 10: buildrunner_parallel.v1.CloseSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 11: buildrunner_parallel.v1.CompleteSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 12: buildrunner_parallel.v1.FailSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	31, // 13: buildrunner_parallel.v1.UpdateSessionRequest.on_failure:type_name -> buildrunner_parallel.v1.FailurePolicy
+	34, // 14: buildrunner_parallel.v1.UpdateSessionRequest.ended_at:type_name -> google.protobuf.Timestamp
+	32, // 15: buildrunner_parallel.v1.UpdateSessionResponse.session:type_name -> buildrunner_parallel.v1.Session
+	35, // 16: buildrunner_parallel.v1.UpdateProgressRequest.progress:type_name -> buildrunner_parallel.v1.ReportedProgress
+	32, // 17: buildrunner_parallel.v1.UpdateProgressResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 18: buildrunner_parallel.v1.MarkFilesModifiedResponse.session:type_name -> buildrunner_parallel.v1.Session
+	32, // 19: buildrunner_parallel.v1.DeleteSessionsResponse.sessions:type_name -> buildrunner_parallel.v1.Session
+	32, // 20: buildrunner_parallel.v1.ImportSessionsRequest.sessions:type_name -> buildrunner_parallel.v1.Session
+	32, // 21: buildrunner_parallel.v1.ImportSessionsResponse.sessions:type_name -> buildrunner_parallel.v1.Session
+	0,  // 22: buildrunner_parallel.v1.SessionService.CreateSession:input_type -> buildrunner_parallel.v1.CreateSessionRequest
+	2,  // 23: buildrunner_parallel.v1.SessionService.GetSession:input_type -> buildrunner_parallel.v1.GetSessionRequest
+	4,  // 24: buildrunner_parallel.v1.SessionService.ListSessions:input_type -> buildrunner_parallel.v1.ListSessionsRequest
+	6,  // 25: buildrunner_parallel.v1.SessionService.StartSession:input_type -> buildrunner_parallel.v1.StartSessionRequest
+	8,  // 26: buildrunner_parallel.v1.SessionService.PauseSession:input_type -> buildrunner_parallel.v1.PauseSessionRequest
+	10, // 27: buildrunner_parallel.v1.SessionService.ResumeSession:input_type -> buildrunner_parallel.v1.ResumeSessionRequest
+	12, // 28: buildrunner_parallel.v1.SessionService.CancelSession:input_type -> buildrunner_parallel.v1.CancelSessionRequest
+	14, // 29: buildrunner_parallel.v1.SessionService.CloseSession:input_type -> buildrunner_parallel.v1.CloseSessionRequest
+	16, // 30: buildrunner_parallel.v1.SessionService.CompleteSession:input_type -> buildrunner_parallel.v1.CompleteSessionRequest
+	18, // 31: buildrunner_parallel.v1.SessionService.FailSession:input_type -> buildrunner_parallel.v1.FailSessionRequest
+	20, // 32: buildrunner_parallel.v1.SessionService.UpdateSession:input_type -> buildrunner_parallel.v1.UpdateSessionRequest
+	22, // 33: buildrunner_parallel.v1.SessionService.UpdateProgress:input_type -> buildrunner_parallel.v1.UpdateProgressRequest
+	24, // 34: buildrunner_parallel.v1.SessionService.MarkFilesModified:input_type -> buildrunner_parallel.v1.MarkFilesModifiedRequest
+	26, // 35: buildrunner_parallel.v1.SessionService.DeleteSessions:input_type -> buildrunner_parallel.v1.DeleteSessionsRequest
+	28, // 36: buildrunner_parallel.v1.SessionService.ImportSessions:input_type -> buildrunner_parallel.v1.ImportSessionsRequest
+	1,  // 37: buildrunner_parallel.v1.SessionService.CreateSession:output_type -> buildrunner_parallel.v1.CreateSessionResponse
+	3,  // 38: buildrunner_parallel.v1.SessionService.GetSession:output_type -> buildrunner_parallel.v1.GetSessionResponse
+	5,  // 39: buildrunner_parallel.v1.SessionService.ListSessions:output_type -> buildrunner_parallel.v1.ListSessionsResponse
+	7,  // 40: buildrunner_parallel.v1.SessionService.StartSession:output_type -> buildrunner_parallel.v1.StartSessionResponse
+	9,  // 41: buildrunner_parallel.v1.SessionService.PauseSession:output_type -> buildrunner_parallel.v1.PauseSessionResponse
+	11, // 42: buildrunner_parallel.v1.SessionService.ResumeSession:output_type -> buildrunner_parallel.v1.ResumeSessionResponse
+	13, // 43: buildrunner_parallel.v1.SessionService.CancelSession:output_type -> buildrunner_parallel.v1.CancelSessionResponse
+	15, // 44: buildrunner_parallel.v1.SessionService.CloseSession:output_type -> buildrunner_parallel.v1.CloseSessionResponse
+	17, // 45: buildrunner_parallel.v1.SessionService.CompleteSession:output_type -> buildrunner_parallel.v1.CompleteSessionResponse
+	19, // 46: buildrunner_parallel.v1.SessionService.FailSession:output_type -> buildrunner_parallel.v1.FailSessionResponse
+	21, // 47: buildrunner_parallel.v1.SessionService.UpdateSession:output_type -> buildrunner_parallel.v1.UpdateSessionResponse
+	23, // 48: buildrunner_parallel.v1.SessionService.UpdateProgress:output_type -> buildrunner_parallel.v1.UpdateProgressResponse
+	25, // 49: buildrunner_parallel.v1.SessionService.MarkFilesModified:output_type -> buildrunner_parallel.v1.MarkFilesModifiedResponse
+	27, // 50: buildrunner_parallel.v1.SessionService.DeleteSessions:output_type -> buildrunner_parallel.v1.DeleteSessionsResponse
+	29, // 51: buildrunner_parallel.v1.SessionService.ImportSessions:output_type -> buildrunner_parallel.v1.ImportSessionsResponse
+	37, // [37:52] is the sub-list for method output_type
+	22, // [22:37] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_buildrunner_parallel_v1_session_service_proto_init() }
@@ -1860,7 +1999,7 @@ func file_buildrunner_parallel_v1_session_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_buildrunner_parallel_v1_session_service_proto_rawDesc), len(file_buildrunner_parallel_v1_session_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

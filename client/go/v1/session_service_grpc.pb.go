@@ -35,6 +35,7 @@ const (
 	SessionService_UpdateProgress_FullMethodName    = "/buildrunner_parallel.v1.SessionService/UpdateProgress"
 	SessionService_MarkFilesModified_FullMethodName = "/buildrunner_parallel.v1.SessionService/MarkFilesModified"
 	SessionService_DeleteSessions_FullMethodName    = "/buildrunner_parallel.v1.SessionService/DeleteSessions"
+	SessionService_ImportSessions_FullMethodName    = "/buildrunner_parallel.v1.SessionService/ImportSessions"
 )
 
 // SessionServiceClient is the client API for SessionService service.
@@ -60,7 +61,8 @@ type SessionServiceClient interface {
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// CREATED to RUNNING.
 	StartSession(ctx context.Context, in *StartSessionRequest, opts ...grpc.CallOption) (*StartSessionResponse, error)
-	// RUNNING to PAUSED. Assigned tasks that have not started are taken back.
+	// RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+	// of driver OWNER may be paused before its start: it is started and paused.
 	PauseSession(ctx context.Context, in *PauseSessionRequest, opts ...grpc.CallOption) (*PauseSessionResponse, error)
 	// PAUSED (or CREATED) to RUNNING.
 	ResumeSession(ctx context.Context, in *ResumeSessionRequest, opts ...grpc.CallOption) (*ResumeSessionResponse, error)
@@ -72,7 +74,8 @@ type SessionServiceClient interface {
 	CompleteSession(ctx context.Context, in *CompleteSessionRequest, opts ...grpc.CallOption) (*CompleteSessionResponse, error)
 	// Ends a session of driver OWNER as FAILED; no effect on an ended one.
 	FailSession(ctx context.Context, in *FailSessionRequest, opts ...grpc.CallOption) (*FailSessionResponse, error)
-	// Changes settings of a session that is not over.
+	// Changes settings of a session that is not over; of one of driver OWNER its
+	// metadata, declared tasks and time of the end also later.
 	UpdateSession(ctx context.Context, in *UpdateSessionRequest, opts ...grpc.CallOption) (*UpdateSessionResponse, error)
 	// Sets the counts that the owner reports. No effect on an ended session.
 	UpdateProgress(ctx context.Context, in *UpdateProgressRequest, opts ...grpc.CallOption) (*UpdateProgressResponse, error)
@@ -80,6 +83,10 @@ type SessionServiceClient interface {
 	MarkFilesModified(ctx context.Context, in *MarkFilesModifiedRequest, opts ...grpc.CallOption) (*MarkFilesModifiedResponse, error)
 	// Removes ended sessions with their tasks, attempts and output.
 	DeleteSessions(ctx context.Context, in *DeleteSessionsRequest, opts ...grpc.CallOption) (*DeleteSessionsResponse, error)
+	// Takes up to 1,000 sessions of another program over, all or none, with
+	// their ids, states and times; they have driver OWNER. Those whose id is here
+	// already are passed over, so a repetition does no harm.
+	ImportSessions(ctx context.Context, in *ImportSessionsRequest, opts ...grpc.CallOption) (*ImportSessionsResponse, error)
 }
 
 type sessionServiceClient struct {
@@ -230,6 +237,16 @@ func (c *sessionServiceClient) DeleteSessions(ctx context.Context, in *DeleteSes
 	return out, nil
 }
 
+func (c *sessionServiceClient) ImportSessions(ctx context.Context, in *ImportSessionsRequest, opts ...grpc.CallOption) (*ImportSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportSessionsResponse)
+	err := c.cc.Invoke(ctx, SessionService_ImportSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SessionServiceServer is the server API for SessionService service.
 // All implementations must embed UnimplementedSessionServiceServer
 // for forward compatibility.
@@ -253,7 +270,8 @@ type SessionServiceServer interface {
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// CREATED to RUNNING.
 	StartSession(context.Context, *StartSessionRequest) (*StartSessionResponse, error)
-	// RUNNING to PAUSED. Assigned tasks that have not started are taken back.
+	// RUNNING to PAUSED. Assigned tasks that have not started are taken back. One
+	// of driver OWNER may be paused before its start: it is started and paused.
 	PauseSession(context.Context, *PauseSessionRequest) (*PauseSessionResponse, error)
 	// PAUSED (or CREATED) to RUNNING.
 	ResumeSession(context.Context, *ResumeSessionRequest) (*ResumeSessionResponse, error)
@@ -265,7 +283,8 @@ type SessionServiceServer interface {
 	CompleteSession(context.Context, *CompleteSessionRequest) (*CompleteSessionResponse, error)
 	// Ends a session of driver OWNER as FAILED; no effect on an ended one.
 	FailSession(context.Context, *FailSessionRequest) (*FailSessionResponse, error)
-	// Changes settings of a session that is not over.
+	// Changes settings of a session that is not over; of one of driver OWNER its
+	// metadata, declared tasks and time of the end also later.
 	UpdateSession(context.Context, *UpdateSessionRequest) (*UpdateSessionResponse, error)
 	// Sets the counts that the owner reports. No effect on an ended session.
 	UpdateProgress(context.Context, *UpdateProgressRequest) (*UpdateProgressResponse, error)
@@ -273,6 +292,10 @@ type SessionServiceServer interface {
 	MarkFilesModified(context.Context, *MarkFilesModifiedRequest) (*MarkFilesModifiedResponse, error)
 	// Removes ended sessions with their tasks, attempts and output.
 	DeleteSessions(context.Context, *DeleteSessionsRequest) (*DeleteSessionsResponse, error)
+	// Takes up to 1,000 sessions of another program over, all or none, with
+	// their ids, states and times; they have driver OWNER. Those whose id is here
+	// already are passed over, so a repetition does no harm.
+	ImportSessions(context.Context, *ImportSessionsRequest) (*ImportSessionsResponse, error)
 	mustEmbedUnimplementedSessionServiceServer()
 }
 
@@ -324,6 +347,9 @@ func (UnimplementedSessionServiceServer) MarkFilesModified(context.Context, *Mar
 }
 func (UnimplementedSessionServiceServer) DeleteSessions(context.Context, *DeleteSessionsRequest) (*DeleteSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteSessions not implemented")
+}
+func (UnimplementedSessionServiceServer) ImportSessions(context.Context, *ImportSessionsRequest) (*ImportSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportSessions not implemented")
 }
 func (UnimplementedSessionServiceServer) mustEmbedUnimplementedSessionServiceServer() {}
 func (UnimplementedSessionServiceServer) testEmbeddedByValue()                        {}
@@ -598,6 +624,24 @@ func _SessionService_DeleteSessions_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SessionService_ImportSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).ImportSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_ImportSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).ImportSessions(ctx, req.(*ImportSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SessionService_ServiceDesc is the grpc.ServiceDesc for SessionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -660,6 +704,10 @@ var SessionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteSessions",
 			Handler:    _SessionService_DeleteSessions_Handler,
+		},
+		{
+			MethodName: "ImportSessions",
+			Handler:    _SessionService_ImportSessions_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -659,13 +659,19 @@ func (x *GetTaskResponse) GetTask() *Task {
 }
 
 type ListTasksRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty, with `pool`: of all sessions.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// Empty: all.
 	Statuses []TaskStatus `protobuf:"varint,2,rep,packed,name=statuses,proto3,enum=buildrunner_parallel.v1.TaskStatus" json:"statuses,omitempty"`
 	// 0 means 100; at most 1000.
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only external tasks of this pool, and of these only what is not over.
+	Pool *string `protobuf:"bytes,5,opt,name=pool,proto3,oneof" json:"pool,omitempty"`
+	// With `pool`: add what each task carries. A page may then be shorter than
+	// asked for, and still not be the last.
+	WithSpecs     bool `protobuf:"varint,6,opt,name=with_specs,json=withSpecs,proto3" json:"with_specs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -728,10 +734,28 @@ func (x *ListTasksRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListTasksRequest) GetPool() string {
+	if x != nil && x.Pool != nil {
+		return *x.Pool
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetWithSpecs() bool {
+	if x != nil {
+		return x.WithSpecs
+	}
+	return false
+}
+
 type ListTasksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*TaskSummary         `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// With `with_specs`: one for each of `tasks`.
+	Specs []*TaskSpec `protobuf:"bytes,3,rep,name=specs,proto3" json:"specs,omitempty"`
+	// With `pool`: how many there are in all.
+	TotalCount    int32 `protobuf:"varint,4,opt,name=total_count,json=totalCount,proto3" json:"total_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +802,20 @@ func (x *ListTasksResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListTasksResponse) GetSpecs() []*TaskSpec {
+	if x != nil {
+		return x.Specs
+	}
+	return nil
+}
+
+func (x *ListTasksResponse) GetTotalCount() int32 {
+	if x != nil {
+		return x.TotalCount
+	}
+	return 0
 }
 
 type ListAttemptsRequest struct {
@@ -1589,17 +1627,24 @@ const file_buildrunner_parallel_v1_task_service_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\"D\n" +
 	"\x0fGetTaskResponse\x121\n" +
-	"\x04task\x18\x01 \x01(\v2\x1d.buildrunner_parallel.v1.TaskR\x04task\"\xae\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\x1d.buildrunner_parallel.v1.TaskR\x04task\"\xef\x01\n" +
 	"\x10ListTasksRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12?\n" +
 	"\bstatuses\x18\x02 \x03(\x0e2#.buildrunner_parallel.v1.TaskStatusR\bstatuses\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"w\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x17\n" +
+	"\x04pool\x18\x05 \x01(\tH\x00R\x04pool\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"with_specs\x18\x06 \x01(\bR\twithSpecsB\a\n" +
+	"\x05_pool\"\xd1\x01\n" +
 	"\x11ListTasksResponse\x12:\n" +
 	"\x05tasks\x18\x01 \x03(\v2$.buildrunner_parallel.v1.TaskSummaryR\x05tasks\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x127\n" +
+	"\x05specs\x18\x03 \x03(\v2!.buildrunner_parallel.v1.TaskSpecR\x05specs\x12\x1f\n" +
+	"\vtotal_count\x18\x04 \x01(\x05R\n" +
+	"totalCount\"\xf4\x01\n" +
 	"\x13ListAttemptsRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x19\n" +
@@ -1743,39 +1788,40 @@ var file_buildrunner_parallel_v1_task_service_proto_depIdxs = []int32{
 	29, // 13: buildrunner_parallel.v1.GetTaskResponse.task:type_name -> buildrunner_parallel.v1.Task
 	30, // 14: buildrunner_parallel.v1.ListTasksRequest.statuses:type_name -> buildrunner_parallel.v1.TaskStatus
 	25, // 15: buildrunner_parallel.v1.ListTasksResponse.tasks:type_name -> buildrunner_parallel.v1.TaskSummary
-	14, // 16: buildrunner_parallel.v1.ListAttemptsResponse.attempts:type_name -> buildrunner_parallel.v1.EndedAttempt
-	31, // 17: buildrunner_parallel.v1.EndedAttempt.attempt:type_name -> buildrunner_parallel.v1.Attempt
-	24, // 18: buildrunner_parallel.v1.EndedAttempt.spec:type_name -> buildrunner_parallel.v1.TaskSpec
-	25, // 19: buildrunner_parallel.v1.CancelTaskResponse.task:type_name -> buildrunner_parallel.v1.TaskSummary
-	26, // 20: buildrunner_parallel.v1.RetryTasksResponse.session:type_name -> buildrunner_parallel.v1.Session
-	21, // 21: buildrunner_parallel.v1.ExplainTasksResponse.explanations:type_name -> buildrunner_parallel.v1.TaskExplanation
-	30, // 22: buildrunner_parallel.v1.TaskExplanation.status:type_name -> buildrunner_parallel.v1.TaskStatus
-	32, // 23: buildrunner_parallel.v1.TaskExplanation.waits:type_name -> buildrunner_parallel.v1.Wait
-	0,  // 24: buildrunner_parallel.v1.TaskService.SubmitTasks:input_type -> buildrunner_parallel.v1.SubmitTasksRequest
-	2,  // 25: buildrunner_parallel.v1.TaskService.SubmitPlan:input_type -> buildrunner_parallel.v1.SubmitPlanRequest
-	5,  // 26: buildrunner_parallel.v1.TaskService.PreviewPlan:input_type -> buildrunner_parallel.v1.PreviewPlanRequest
-	8,  // 27: buildrunner_parallel.v1.TaskService.GetTask:input_type -> buildrunner_parallel.v1.GetTaskRequest
-	10, // 28: buildrunner_parallel.v1.TaskService.ListTasks:input_type -> buildrunner_parallel.v1.ListTasksRequest
-	12, // 29: buildrunner_parallel.v1.TaskService.ListAttempts:input_type -> buildrunner_parallel.v1.ListAttemptsRequest
-	15, // 30: buildrunner_parallel.v1.TaskService.CancelTask:input_type -> buildrunner_parallel.v1.CancelTaskRequest
-	17, // 31: buildrunner_parallel.v1.TaskService.RetryTasks:input_type -> buildrunner_parallel.v1.RetryTasksRequest
-	19, // 32: buildrunner_parallel.v1.TaskService.ExplainTasks:input_type -> buildrunner_parallel.v1.ExplainTasksRequest
-	22, // 33: buildrunner_parallel.v1.TaskService.GetPatch:input_type -> buildrunner_parallel.v1.GetPatchRequest
-	1,  // 34: buildrunner_parallel.v1.TaskService.SubmitTasks:output_type -> buildrunner_parallel.v1.SubmitTasksResponse
-	4,  // 35: buildrunner_parallel.v1.TaskService.SubmitPlan:output_type -> buildrunner_parallel.v1.SubmitPlanResponse
-	6,  // 36: buildrunner_parallel.v1.TaskService.PreviewPlan:output_type -> buildrunner_parallel.v1.PreviewPlanResponse
-	9,  // 37: buildrunner_parallel.v1.TaskService.GetTask:output_type -> buildrunner_parallel.v1.GetTaskResponse
-	11, // 38: buildrunner_parallel.v1.TaskService.ListTasks:output_type -> buildrunner_parallel.v1.ListTasksResponse
-	13, // 39: buildrunner_parallel.v1.TaskService.ListAttempts:output_type -> buildrunner_parallel.v1.ListAttemptsResponse
-	16, // 40: buildrunner_parallel.v1.TaskService.CancelTask:output_type -> buildrunner_parallel.v1.CancelTaskResponse
-	18, // 41: buildrunner_parallel.v1.TaskService.RetryTasks:output_type -> buildrunner_parallel.v1.RetryTasksResponse
-	20, // 42: buildrunner_parallel.v1.TaskService.ExplainTasks:output_type -> buildrunner_parallel.v1.ExplainTasksResponse
-	23, // 43: buildrunner_parallel.v1.TaskService.GetPatch:output_type -> buildrunner_parallel.v1.GetPatchResponse
-	34, // [34:44] is the sub-list for method output_type
-	24, // [24:34] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	24, // 16: buildrunner_parallel.v1.ListTasksResponse.specs:type_name -> buildrunner_parallel.v1.TaskSpec
+	14, // 17: buildrunner_parallel.v1.ListAttemptsResponse.attempts:type_name -> buildrunner_parallel.v1.EndedAttempt
+	31, // 18: buildrunner_parallel.v1.EndedAttempt.attempt:type_name -> buildrunner_parallel.v1.Attempt
+	24, // 19: buildrunner_parallel.v1.EndedAttempt.spec:type_name -> buildrunner_parallel.v1.TaskSpec
+	25, // 20: buildrunner_parallel.v1.CancelTaskResponse.task:type_name -> buildrunner_parallel.v1.TaskSummary
+	26, // 21: buildrunner_parallel.v1.RetryTasksResponse.session:type_name -> buildrunner_parallel.v1.Session
+	21, // 22: buildrunner_parallel.v1.ExplainTasksResponse.explanations:type_name -> buildrunner_parallel.v1.TaskExplanation
+	30, // 23: buildrunner_parallel.v1.TaskExplanation.status:type_name -> buildrunner_parallel.v1.TaskStatus
+	32, // 24: buildrunner_parallel.v1.TaskExplanation.waits:type_name -> buildrunner_parallel.v1.Wait
+	0,  // 25: buildrunner_parallel.v1.TaskService.SubmitTasks:input_type -> buildrunner_parallel.v1.SubmitTasksRequest
+	2,  // 26: buildrunner_parallel.v1.TaskService.SubmitPlan:input_type -> buildrunner_parallel.v1.SubmitPlanRequest
+	5,  // 27: buildrunner_parallel.v1.TaskService.PreviewPlan:input_type -> buildrunner_parallel.v1.PreviewPlanRequest
+	8,  // 28: buildrunner_parallel.v1.TaskService.GetTask:input_type -> buildrunner_parallel.v1.GetTaskRequest
+	10, // 29: buildrunner_parallel.v1.TaskService.ListTasks:input_type -> buildrunner_parallel.v1.ListTasksRequest
+	12, // 30: buildrunner_parallel.v1.TaskService.ListAttempts:input_type -> buildrunner_parallel.v1.ListAttemptsRequest
+	15, // 31: buildrunner_parallel.v1.TaskService.CancelTask:input_type -> buildrunner_parallel.v1.CancelTaskRequest
+	17, // 32: buildrunner_parallel.v1.TaskService.RetryTasks:input_type -> buildrunner_parallel.v1.RetryTasksRequest
+	19, // 33: buildrunner_parallel.v1.TaskService.ExplainTasks:input_type -> buildrunner_parallel.v1.ExplainTasksRequest
+	22, // 34: buildrunner_parallel.v1.TaskService.GetPatch:input_type -> buildrunner_parallel.v1.GetPatchRequest
+	1,  // 35: buildrunner_parallel.v1.TaskService.SubmitTasks:output_type -> buildrunner_parallel.v1.SubmitTasksResponse
+	4,  // 36: buildrunner_parallel.v1.TaskService.SubmitPlan:output_type -> buildrunner_parallel.v1.SubmitPlanResponse
+	6,  // 37: buildrunner_parallel.v1.TaskService.PreviewPlan:output_type -> buildrunner_parallel.v1.PreviewPlanResponse
+	9,  // 38: buildrunner_parallel.v1.TaskService.GetTask:output_type -> buildrunner_parallel.v1.GetTaskResponse
+	11, // 39: buildrunner_parallel.v1.TaskService.ListTasks:output_type -> buildrunner_parallel.v1.ListTasksResponse
+	13, // 40: buildrunner_parallel.v1.TaskService.ListAttempts:output_type -> buildrunner_parallel.v1.ListAttemptsResponse
+	16, // 41: buildrunner_parallel.v1.TaskService.CancelTask:output_type -> buildrunner_parallel.v1.CancelTaskResponse
+	18, // 42: buildrunner_parallel.v1.TaskService.RetryTasks:output_type -> buildrunner_parallel.v1.RetryTasksResponse
+	20, // 43: buildrunner_parallel.v1.TaskService.ExplainTasks:output_type -> buildrunner_parallel.v1.ExplainTasksResponse
+	23, // 44: buildrunner_parallel.v1.TaskService.GetPatch:output_type -> buildrunner_parallel.v1.GetPatchResponse
+	35, // [35:45] is the sub-list for method output_type
+	25, // [25:35] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_buildrunner_parallel_v1_task_service_proto_init() }
@@ -1785,6 +1831,7 @@ func file_buildrunner_parallel_v1_task_service_proto_init() {
 	}
 	file_buildrunner_parallel_v1_session_service_proto_init()
 	file_buildrunner_parallel_v1_types_proto_init()
+	file_buildrunner_parallel_v1_task_service_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -50,7 +50,8 @@ type TaskServiceClient interface {
 	PreviewPlan(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PreviewPlanRequest, PreviewPlanResponse], error)
 	// One task with its attempts.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
-	// Summaries in order of submission.
+	// Summaries in order of submission: those of a session, or those of a pool
+	// of external workers that are not over.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Ended attempts in the order in which their ends became durable: a job log,
 	// and the way to read the results of many tasks.
@@ -196,7 +197,8 @@ type TaskServiceServer interface {
 	PreviewPlan(grpc.ClientStreamingServer[PreviewPlanRequest, PreviewPlanResponse]) error
 	// One task with its attempts.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
-	// Summaries in order of submission.
+	// Summaries in order of submission: those of a session, or those of a pool
+	// of external workers that are not over.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Ended attempts in the order in which their ends became durable: a job log,
 	// and the way to read the results of many tasks.

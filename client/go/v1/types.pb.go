@@ -1021,7 +1021,7 @@ type Session struct {
 	Open   bool          `protobuf:"varint,6,opt,name=open,proto3" json:"open,omitempty"`
 	Driver SessionDriver `protobuf:"varint,7,opt,name=driver,proto3,enum=buildrunner_parallel.v1.SessionDriver" json:"driver,omitempty"`
 	// How many tasks will be submitted in all, 0 when not declared. The last of
-	// them seals the session.
+	// them seals the session; with driver OWNER it is only what is expected.
 	DeclaredTasks int32             `protobuf:"varint,8,opt,name=declared_tasks,json=declaredTasks,proto3" json:"declared_tasks,omitempty"`
 	Counts        *TaskCounts       `protobuf:"bytes,9,opt,name=counts,proto3" json:"counts,omitempty"`
 	Reported      *ReportedProgress `protobuf:"bytes,10,opt,name=reported,proto3" json:"reported,omitempty"`
@@ -1618,7 +1618,8 @@ type TaskSpec struct {
 	Retry    *RetryPolicy `protobuf:"bytes,13,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Labels that a worker must carry, all of them.
 	Labels []string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty"`
-	// The one worker that may run it; empty means any.
+	// The one worker that may run it; empty means any. An external task is not
+	// bound to a worker that is OFFLINE or gone.
 	WantedWorkerId string `protobuf:"bytes,15,opt,name=wanted_worker_id,json=wantedWorkerId,proto3" json:"wanted_worker_id,omitempty"`
 	// How many of a worker's slots it takes; 0 means 1.
 	Slots        int32         `protobuf:"varint,16,opt,name=slots,proto3" json:"slots,omitempty"`
@@ -2657,7 +2658,9 @@ type Worker struct {
 	// False while no stream of it is open.
 	Connected bool `protobuf:"varint,20,opt,name=connected,proto3" json:"connected,omitempty"`
 	// Slots taken by started and assigned attempts.
-	SlotsTaken    int32 `protobuf:"varint,21,opt,name=slots_taken,json=slotsTaken,proto3" json:"slots_taken,omitempty"`
+	SlotsTaken int32 `protobuf:"varint,21,opt,name=slots_taken,json=slotsTaken,proto3" json:"slots_taken,omitempty"`
+	// Its own lease; 0 when it has the coordinator's.
+	LeaseMs       int64 `protobuf:"varint,22,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2839,12 +2842,22 @@ func (x *Worker) GetSlotsTaken() int32 {
 	return 0
 }
 
+func (x *Worker) GetLeaseMs() int64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
+}
+
 type TaskRef struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	TaskId    string                 `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// The present or the wanted attempt's number; 0 where it does not matter.
-	Attempt       int32 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt int32 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// In Worker.tasks: of the present attempt, as reports on it carry them.
+	AttemptId     string `protobuf:"bytes,4,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
+	Fence         int64  `protobuf:"varint,5,opt,name=fence,proto3" json:"fence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2896,6 +2909,20 @@ func (x *TaskRef) GetTaskId() string {
 func (x *TaskRef) GetAttempt() int32 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *TaskRef) GetAttemptId() string {
+	if x != nil {
+		return x.AttemptId
+	}
+	return ""
+}
+
+func (x *TaskRef) GetFence() int64 {
+	if x != nil {
+		return x.Fence
 	}
 	return 0
 }
@@ -3682,7 +3709,7 @@ const file_buildrunner_parallel_v1_types_proto_rawDesc = "" +
 	"\vWorkerKinds\x12\x1a\n" +
 	"\bcommands\x18\x01 \x01(\bR\bcommands\x12\x1a\n" +
 	"\bhandlers\x18\x02 \x03(\tR\bhandlers\x12\x1a\n" +
-	"\bexternal\x18\x03 \x01(\bR\bexternal\"\x8e\x06\n" +
+	"\bexternal\x18\x03 \x01(\bR\bexternal\"\xa9\x06\n" +
 	"\x06Worker\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12=\n" +
 	"\x06status\x18\x02 \x01(\x0e2%.buildrunner_parallel.v1.WorkerStatusR\x06status\x12\x1a\n" +
@@ -3707,12 +3734,16 @@ const file_buildrunner_parallel_v1_types_proto_rawDesc = "" +
 	"\brevision\x18\x13 \x01(\x03R\brevision\x12\x1c\n" +
 	"\tconnected\x18\x14 \x01(\bR\tconnected\x12\x1f\n" +
 	"\vslots_taken\x18\x15 \x01(\x05R\n" +
-	"slotsTaken\"[\n" +
+	"slotsTaken\x12\x19\n" +
+	"\blease_ms\x18\x16 \x01(\x03R\aleaseMs\"\x90\x01\n" +
 	"\aTaskRef\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x18\n" +
-	"\aattempt\x18\x03 \x01(\x05R\aattempt\"\xc4\x01\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x1d\n" +
+	"\n" +
+	"attempt_id\x18\x04 \x01(\tR\tattemptId\x12\x14\n" +
+	"\x05fence\x18\x05 \x01(\x03R\x05fence\"\xc4\x01\n" +
 	"\x04Pool\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x12\n" +

@@ -35,6 +35,7 @@ package parallelv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -284,8 +285,14 @@ type Hello struct {
 	// Set: it serves this session alone and leaves at its end.
 	SessionId string `protobuf:"bytes,8,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// Name of its pool of external tasks.
-	Pool         string   `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
-	MetadataJson string   `protobuf:"bytes,10,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	Pool         string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	MetadataJson string `protobuf:"bytes,10,opt,name=metadata_json,json=metadataJson,proto3" json:"metadata_json,omitempty"`
+	// "ignores-case": its checkout does not tell names apart by their case.
+	// "passive", of external workers with Register: it is sent nothing and claims
+	// nothing. It gets a task whenever it is IDLE, reads from its record
+	// (Worker.tasks) what it has, and that counts as started at once. Nothing
+	// stops its work at the end of its lease, so the task is not held back for
+	// the lock delay then. Nothing is lost when the coordinator starts anew.
 	Capabilities []string `protobuf:"bytes,11,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Every attempt that it has, started or not, and every one whose report is
 	// not acknowledged yet.
@@ -299,8 +306,10 @@ type Hello struct {
 	// The largest message that it takes; 0 means 4 MiB.
 	MaxMessageBytes int64  `protobuf:"varint,16,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
 	WorkspaceId     string `protobuf:"bytes,17,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Its own lease, for external workers only; 0 means the coordinator's.
+	LeaseMs       int64 `protobuf:"varint,18,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -450,6 +459,13 @@ func (x *Hello) GetWorkspaceId() string {
 		return x.WorkspaceId
 	}
 	return ""
+}
+
+func (x *Hello) GetLeaseMs() int64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
 }
 
 // An attempt that a worker says it has.
@@ -2676,8 +2692,19 @@ type UpdateWorkerRequest struct {
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	WorkerId  string                 `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	// Unset fields stay as they are.
-	MetadataJson  *string      `protobuf:"bytes,3,opt,name=metadata_json,json=metadataJson,proto3,oneof" json:"metadata_json,omitempty"`
-	Status        WorkerStatus `protobuf:"varint,4,opt,name=status,proto3,enum=buildrunner_parallel.v1.WorkerStatus" json:"status,omitempty"`
+	MetadataJson *string `protobuf:"bytes,3,opt,name=metadata_json,json=metadataJson,proto3,oneof" json:"metadata_json,omitempty"`
+	// Of external workers only. BUSY: a passive one gets nothing. OFFLINE: as if
+	// its lease were over.
+	Status WorkerStatus `protobuf:"varint,4,opt,name=status,proto3,enum=buildrunner_parallel.v1.WorkerStatus" json:"status,omitempty"`
+	// Of external workers only: its lease, from its last heartbeat on.
+	LeaseMs *int64 `protobuf:"varint,5,opt,name=lease_ms,json=leaseMs,proto3,oneof" json:"lease_ms,omitempty"`
+	// When it was last heard, if that was earlier than is known here; its lease
+	// ends so much sooner. Of external workers only.
+	LastHeartbeatAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_heartbeat_at,json=lastHeartbeatAt,proto3" json:"last_heartbeat_at,omitempty"`
+	// Tasks that it did without having been given them by the coordinator: added
+	// to its counts. Of external workers only.
+	AddSucceeded  int32 `protobuf:"varint,7,opt,name=add_succeeded,json=addSucceeded,proto3" json:"add_succeeded,omitempty"`
+	AddFailed     int32 `protobuf:"varint,8,opt,name=add_failed,json=addFailed,proto3" json:"add_failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2738,6 +2765,34 @@ func (x *UpdateWorkerRequest) GetStatus() WorkerStatus {
 		return x.Status
 	}
 	return WorkerStatus_WORKER_STATUS_UNSPECIFIED
+}
+
+func (x *UpdateWorkerRequest) GetLeaseMs() int64 {
+	if x != nil && x.LeaseMs != nil {
+		return *x.LeaseMs
+	}
+	return 0
+}
+
+func (x *UpdateWorkerRequest) GetLastHeartbeatAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastHeartbeatAt
+	}
+	return nil
+}
+
+func (x *UpdateWorkerRequest) GetAddSucceeded() int32 {
+	if x != nil {
+		return x.AddSucceeded
+	}
+	return 0
+}
+
+func (x *UpdateWorkerRequest) GetAddFailed() int32 {
+	if x != nil {
+		return x.AddFailed
+	}
+	return 0
 }
 
 type UpdateWorkerResponse struct {
@@ -3098,7 +3153,7 @@ var File_buildrunner_parallel_v1_worker_service_proto protoreflect.FileDescripto
 
 const file_buildrunner_parallel_v1_worker_service_proto_rawDesc = "" +
 	"\n" +
-	",buildrunner_parallel/v1/worker_service.proto\x12\x17buildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\"\xf8\x03\n" +
+	",buildrunner_parallel/v1/worker_service.proto\x12\x17buildrunner_parallel.v1\x1a#buildrunner_parallel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x03\n" +
 	"\x0eConnectRequest\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1e.buildrunner_parallel.v1.HelloR\x05hello\x12@\n" +
 	"\theartbeat\x18\x02 \x01(\v2\".buildrunner_parallel.v1.HeartbeatR\theartbeat\x12\x16\n" +
@@ -3107,7 +3162,7 @@ const file_buildrunner_parallel_v1_worker_service_proto_rawDesc = "" +
 	"\bprogress\x18\x05 \x03(\v2%.buildrunner_parallel.v1.TaskProgressR\bprogress\x12=\n" +
 	"\areports\x18\x06 \x03(\v2#.buildrunner_parallel.v1.TaskReportR\areports\x12X\n" +
 	"\x12revocation_answers\x18\a \x03(\v2).buildrunner_parallel.v1.RevocationAnswerR\x11revocationAnswers\x12:\n" +
-	"\agoodbye\x18\b \x01(\v2 .buildrunner_parallel.v1.GoodbyeR\agoodbye\"\x9c\x04\n" +
+	"\agoodbye\x18\b \x01(\v2 .buildrunner_parallel.v1.GoodbyeR\agoodbye\"\xb7\x04\n" +
 	"\x05Hello\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n" +
@@ -3127,7 +3182,8 @@ const file_buildrunner_parallel_v1_worker_service_proto_rawDesc = "" +
 	"\bstore_id\x18\x0e \x01(\tR\astoreId\x12\x14\n" +
 	"\x05epoch\x18\x0f \x01(\x03R\x05epoch\x12*\n" +
 	"\x11max_message_bytes\x18\x10 \x01(\x03R\x0fmaxMessageBytes\x12!\n" +
-	"\fworkspace_id\x18\x11 \x01(\tR\vworkspaceId\"\xa8\x01\n" +
+	"\fworkspace_id\x18\x11 \x01(\tR\vworkspaceId\x12\x19\n" +
+	"\blease_ms\x18\x12 \x01(\x03R\aleaseMs\"\xa8\x01\n" +
 	"\vHeldAttempt\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x14\n" +
@@ -3316,14 +3372,20 @@ const file_buildrunner_parallel_v1_worker_service_proto_rawDesc = "" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"N\n" +
 	"\x13DrainWorkerResponse\x127\n" +
-	"\x06worker\x18\x01 \x01(\v2\x1f.buildrunner_parallel.v1.WorkerR\x06worker\"\xcc\x01\n" +
+	"\x06worker\x18\x01 \x01(\v2\x1f.buildrunner_parallel.v1.WorkerR\x06worker\"\x85\x03\n" +
 	"\x13UpdateWorkerRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1b\n" +
 	"\tworker_id\x18\x02 \x01(\tR\bworkerId\x12(\n" +
 	"\rmetadata_json\x18\x03 \x01(\tH\x00R\fmetadataJson\x88\x01\x01\x12=\n" +
-	"\x06status\x18\x04 \x01(\x0e2%.buildrunner_parallel.v1.WorkerStatusR\x06statusB\x10\n" +
-	"\x0e_metadata_json\"O\n" +
+	"\x06status\x18\x04 \x01(\x0e2%.buildrunner_parallel.v1.WorkerStatusR\x06status\x12\x1e\n" +
+	"\blease_ms\x18\x05 \x01(\x03H\x01R\aleaseMs\x88\x01\x01\x12F\n" +
+	"\x11last_heartbeat_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastHeartbeatAt\x12#\n" +
+	"\radd_succeeded\x18\a \x01(\x05R\faddSucceeded\x12\x1d\n" +
+	"\n" +
+	"add_failed\x18\b \x01(\x05R\taddFailedB\x10\n" +
+	"\x0e_metadata_jsonB\v\n" +
+	"\t_lease_ms\"O\n" +
 	"\x14UpdateWorkerResponse\x127\n" +
 	"\x06worker\x18\x01 \x01(\v2\x1f.buildrunner_parallel.v1.WorkerR\x06worker\"\x9c\x01\n" +
 	"\x18ReportWorkerDeathRequest\x12\x1b\n" +
@@ -3442,7 +3504,8 @@ var file_buildrunner_parallel_v1_worker_service_proto_goTypes = []any{
 	(*TaskSpec)(nil),                  // 49: buildrunner_parallel.v1.TaskSpec
 	(*Worker)(nil),                    // 50: buildrunner_parallel.v1.Worker
 	(WorkerStatus)(0),                 // 51: buildrunner_parallel.v1.WorkerStatus
-	(*Pool)(nil),                      // 52: buildrunner_parallel.v1.Pool
+	(*timestamppb.Timestamp)(nil),     // 52: google.protobuf.Timestamp
+	(*Pool)(nil),                      // 53: buildrunner_parallel.v1.Pool
 }
 var file_buildrunner_parallel_v1_worker_service_proto_depIdxs = []int32{
 	3,  // 0: buildrunner_parallel.v1.ConnectRequest.hello:type_name -> buildrunner_parallel.v1.Hello
@@ -3486,41 +3549,42 @@ var file_buildrunner_parallel_v1_worker_service_proto_depIdxs = []int32{
 	50, // 38: buildrunner_parallel.v1.ListWorkersResponse.workers:type_name -> buildrunner_parallel.v1.Worker
 	50, // 39: buildrunner_parallel.v1.DrainWorkerResponse.worker:type_name -> buildrunner_parallel.v1.Worker
 	51, // 40: buildrunner_parallel.v1.UpdateWorkerRequest.status:type_name -> buildrunner_parallel.v1.WorkerStatus
-	50, // 41: buildrunner_parallel.v1.UpdateWorkerResponse.worker:type_name -> buildrunner_parallel.v1.Worker
-	52, // 42: buildrunner_parallel.v1.SetPoolRequest.pool:type_name -> buildrunner_parallel.v1.Pool
-	52, // 43: buildrunner_parallel.v1.SetPoolResponse.pool:type_name -> buildrunner_parallel.v1.Pool
-	52, // 44: buildrunner_parallel.v1.ListPoolsResponse.pools:type_name -> buildrunner_parallel.v1.Pool
-	2,  // 45: buildrunner_parallel.v1.WorkerService.Connect:input_type -> buildrunner_parallel.v1.ConnectRequest
-	20, // 46: buildrunner_parallel.v1.WorkerService.Register:input_type -> buildrunner_parallel.v1.RegisterRequest
-	22, // 47: buildrunner_parallel.v1.WorkerService.Heartbeat:input_type -> buildrunner_parallel.v1.HeartbeatRequest
-	24, // 48: buildrunner_parallel.v1.WorkerService.ClaimTasks:input_type -> buildrunner_parallel.v1.ClaimTasksRequest
-	26, // 49: buildrunner_parallel.v1.WorkerService.ReportTasks:input_type -> buildrunner_parallel.v1.ReportTasksRequest
-	28, // 50: buildrunner_parallel.v1.WorkerService.Unregister:input_type -> buildrunner_parallel.v1.UnregisterRequest
-	30, // 51: buildrunner_parallel.v1.WorkerService.GetWorker:input_type -> buildrunner_parallel.v1.GetWorkerRequest
-	32, // 52: buildrunner_parallel.v1.WorkerService.ListWorkers:input_type -> buildrunner_parallel.v1.ListWorkersRequest
-	34, // 53: buildrunner_parallel.v1.WorkerService.DrainWorker:input_type -> buildrunner_parallel.v1.DrainWorkerRequest
-	36, // 54: buildrunner_parallel.v1.WorkerService.UpdateWorker:input_type -> buildrunner_parallel.v1.UpdateWorkerRequest
-	38, // 55: buildrunner_parallel.v1.WorkerService.ReportWorkerDeath:input_type -> buildrunner_parallel.v1.ReportWorkerDeathRequest
-	40, // 56: buildrunner_parallel.v1.WorkerService.SetPool:input_type -> buildrunner_parallel.v1.SetPoolRequest
-	42, // 57: buildrunner_parallel.v1.WorkerService.ListPools:input_type -> buildrunner_parallel.v1.ListPoolsRequest
-	12, // 58: buildrunner_parallel.v1.WorkerService.Connect:output_type -> buildrunner_parallel.v1.ConnectResponse
-	21, // 59: buildrunner_parallel.v1.WorkerService.Register:output_type -> buildrunner_parallel.v1.RegisterResponse
-	23, // 60: buildrunner_parallel.v1.WorkerService.Heartbeat:output_type -> buildrunner_parallel.v1.HeartbeatResponse
-	25, // 61: buildrunner_parallel.v1.WorkerService.ClaimTasks:output_type -> buildrunner_parallel.v1.ClaimTasksResponse
-	27, // 62: buildrunner_parallel.v1.WorkerService.ReportTasks:output_type -> buildrunner_parallel.v1.ReportTasksResponse
-	29, // 63: buildrunner_parallel.v1.WorkerService.Unregister:output_type -> buildrunner_parallel.v1.UnregisterResponse
-	31, // 64: buildrunner_parallel.v1.WorkerService.GetWorker:output_type -> buildrunner_parallel.v1.GetWorkerResponse
-	33, // 65: buildrunner_parallel.v1.WorkerService.ListWorkers:output_type -> buildrunner_parallel.v1.ListWorkersResponse
-	35, // 66: buildrunner_parallel.v1.WorkerService.DrainWorker:output_type -> buildrunner_parallel.v1.DrainWorkerResponse
-	37, // 67: buildrunner_parallel.v1.WorkerService.UpdateWorker:output_type -> buildrunner_parallel.v1.UpdateWorkerResponse
-	39, // 68: buildrunner_parallel.v1.WorkerService.ReportWorkerDeath:output_type -> buildrunner_parallel.v1.ReportWorkerDeathResponse
-	41, // 69: buildrunner_parallel.v1.WorkerService.SetPool:output_type -> buildrunner_parallel.v1.SetPoolResponse
-	43, // 70: buildrunner_parallel.v1.WorkerService.ListPools:output_type -> buildrunner_parallel.v1.ListPoolsResponse
-	58, // [58:71] is the sub-list for method output_type
-	45, // [45:58] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	52, // 41: buildrunner_parallel.v1.UpdateWorkerRequest.last_heartbeat_at:type_name -> google.protobuf.Timestamp
+	50, // 42: buildrunner_parallel.v1.UpdateWorkerResponse.worker:type_name -> buildrunner_parallel.v1.Worker
+	53, // 43: buildrunner_parallel.v1.SetPoolRequest.pool:type_name -> buildrunner_parallel.v1.Pool
+	53, // 44: buildrunner_parallel.v1.SetPoolResponse.pool:type_name -> buildrunner_parallel.v1.Pool
+	53, // 45: buildrunner_parallel.v1.ListPoolsResponse.pools:type_name -> buildrunner_parallel.v1.Pool
+	2,  // 46: buildrunner_parallel.v1.WorkerService.Connect:input_type -> buildrunner_parallel.v1.ConnectRequest
+	20, // 47: buildrunner_parallel.v1.WorkerService.Register:input_type -> buildrunner_parallel.v1.RegisterRequest
+	22, // 48: buildrunner_parallel.v1.WorkerService.Heartbeat:input_type -> buildrunner_parallel.v1.HeartbeatRequest
+	24, // 49: buildrunner_parallel.v1.WorkerService.ClaimTasks:input_type -> buildrunner_parallel.v1.ClaimTasksRequest
+	26, // 50: buildrunner_parallel.v1.WorkerService.ReportTasks:input_type -> buildrunner_parallel.v1.ReportTasksRequest
+	28, // 51: buildrunner_parallel.v1.WorkerService.Unregister:input_type -> buildrunner_parallel.v1.UnregisterRequest
+	30, // 52: buildrunner_parallel.v1.WorkerService.GetWorker:input_type -> buildrunner_parallel.v1.GetWorkerRequest
+	32, // 53: buildrunner_parallel.v1.WorkerService.ListWorkers:input_type -> buildrunner_parallel.v1.ListWorkersRequest
+	34, // 54: buildrunner_parallel.v1.WorkerService.DrainWorker:input_type -> buildrunner_parallel.v1.DrainWorkerRequest
+	36, // 55: buildrunner_parallel.v1.WorkerService.UpdateWorker:input_type -> buildrunner_parallel.v1.UpdateWorkerRequest
+	38, // 56: buildrunner_parallel.v1.WorkerService.ReportWorkerDeath:input_type -> buildrunner_parallel.v1.ReportWorkerDeathRequest
+	40, // 57: buildrunner_parallel.v1.WorkerService.SetPool:input_type -> buildrunner_parallel.v1.SetPoolRequest
+	42, // 58: buildrunner_parallel.v1.WorkerService.ListPools:input_type -> buildrunner_parallel.v1.ListPoolsRequest
+	12, // 59: buildrunner_parallel.v1.WorkerService.Connect:output_type -> buildrunner_parallel.v1.ConnectResponse
+	21, // 60: buildrunner_parallel.v1.WorkerService.Register:output_type -> buildrunner_parallel.v1.RegisterResponse
+	23, // 61: buildrunner_parallel.v1.WorkerService.Heartbeat:output_type -> buildrunner_parallel.v1.HeartbeatResponse
+	25, // 62: buildrunner_parallel.v1.WorkerService.ClaimTasks:output_type -> buildrunner_parallel.v1.ClaimTasksResponse
+	27, // 63: buildrunner_parallel.v1.WorkerService.ReportTasks:output_type -> buildrunner_parallel.v1.ReportTasksResponse
+	29, // 64: buildrunner_parallel.v1.WorkerService.Unregister:output_type -> buildrunner_parallel.v1.UnregisterResponse
+	31, // 65: buildrunner_parallel.v1.WorkerService.GetWorker:output_type -> buildrunner_parallel.v1.GetWorkerResponse
+	33, // 66: buildrunner_parallel.v1.WorkerService.ListWorkers:output_type -> buildrunner_parallel.v1.ListWorkersResponse
+	35, // 67: buildrunner_parallel.v1.WorkerService.DrainWorker:output_type -> buildrunner_parallel.v1.DrainWorkerResponse
+	37, // 68: buildrunner_parallel.v1.WorkerService.UpdateWorker:output_type -> buildrunner_parallel.v1.UpdateWorkerResponse
+	39, // 69: buildrunner_parallel.v1.WorkerService.ReportWorkerDeath:output_type -> buildrunner_parallel.v1.ReportWorkerDeathResponse
+	41, // 70: buildrunner_parallel.v1.WorkerService.SetPool:output_type -> buildrunner_parallel.v1.SetPoolResponse
+	43, // 71: buildrunner_parallel.v1.WorkerService.ListPools:output_type -> buildrunner_parallel.v1.ListPoolsResponse
+	59, // [59:72] is the sub-list for method output_type
+	46, // [46:59] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_buildrunner_parallel_v1_worker_service_proto_init() }
