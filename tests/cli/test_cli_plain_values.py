@@ -46,7 +46,6 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "texts": (Annotated[list[str] | None, X], None),
     "duration": (Annotated[float | None, duration_option("-x", "Told.")], None),
     "path": (Annotated[Path | None, typer.Option("-x", exists=True)], None),
-    "text or number": (Annotated[Any, X], None),
 }
 ARGUMENTS: dict[str, tuple[Any, Any]] = {
     "undescribed text": (str, REQUIRED),

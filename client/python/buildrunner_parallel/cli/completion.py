@@ -33,9 +33,8 @@ def completion(
     Tab then offers commands, options, the words that these take, files, and the ids of sessions, tasks,
     workers and locks. A coordinator is asked only where one runs, for a moment.
     """
+    if run.settings.as_json:
+        raise typer.BadParameter("a script for a shell is no JSON document", param_hint="--json")
     script = Path(__file__).parent / "completing" / "scripts" / f"br.{shell.value}"
     text = script.read_text(encoding="utf-8")
-    if run.settings.as_json:
-        return run.out.document(completion={"shell": shell.value, "script": text})
     sys.stdout.write(text)
-    return None

@@ -9,6 +9,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from buildrunner_parallel.cli import schema
 from buildrunner_parallel.cli.plain_values import declared_type
 
 from .kinds import SESSIONS_FOR, TASKS_FOR, Kind, kind_of
@@ -81,6 +82,8 @@ def _of_parameter(typed: Typed, parameter: Any, beginning: str) -> Answer:
         return _fitting(kind.items(), beginning)
     if kind is Kind.COMMAND or (typed.end and parameter.name == "words"):
         return Answer(COMMAND if typed.end else VALUES)
+    if kind is Kind.SCHEMA:
+        return _fitting(((name, "") for name in schema.NAMES), beginning)
     if kind is Kind.FILE:
         return Answer(FILES)
     if kind is Kind.DIRECTORY:

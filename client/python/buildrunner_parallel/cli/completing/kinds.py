@@ -16,6 +16,7 @@ class Kind(Enum):
     LOCK = auto()
     GRANT = auto()
     HELD_PATH = auto()
+    SCHEMA = auto()
     FILE = auto()
     DIRECTORY = auto()
     COMMAND = auto()
@@ -56,6 +57,7 @@ KINDS: dict[str, Kind | Words] = {
     **dict.fromkeys(("task_id", "task_ids", "task", "needs"), Kind.TASK),
     **dict.fromkeys(("worker", "worker_ids"), Kind.WORKER),
     "what": Kind.SESSION_OR_WORKER,
+    "schema name": Kind.SCHEMA,
     "force": Kind.LOCK,
     "grant_id": Kind.GRANT,
     "paths": Kind.HELD_PATH,
