@@ -111,7 +111,7 @@ def error_of(task: TaskSummary) -> str:
     told = last_line(task.error, 300) if task.error else ""
     reason = task.reason.replace("_", " ").lower()
     if told and reason and reason not in ("exit code",) and task.reason not in told:
-        return f"{told} ({reason})" if task.reason in ("TIMEOUT", "CRASH_LIMIT", "LOCK_LOST") else told
+        return f"{told} ({reason})" if task.reason in ("CRASH_LIMIT", "LOCK_LOST") else told
     return told or reason or "failed"
 
 
