@@ -32,7 +32,7 @@ $(READY): requirements/dev.txt pyproject.toml tools/setup
 
 ##@ Test
 .PHONY: test
-test: $(READY) clients ## all tests, the clients' too (TEST_CLIENTS="python go", TEST_ARGS="-k locks", TEST_JOBS=2)
+test: $(READY) clients ## all tests (TEST_ARGS="-k locks", TEST_CLIENTS=python)
 ifeq ($(strip $(TEST_ARGS)),)
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore=tests/conformance
 	@$(MAKE) conformance
@@ -42,7 +42,7 @@ else
 endif
 
 .PHONY: clients
-clients: ## build the clients in other languages whose toolchain is here
+clients: ## build the clients whose toolchain is here
 	@tools/clients build
 
 .PHONY: clients-test
@@ -50,7 +50,7 @@ clients-test: ## run their unit tests
 	@tools/clients test
 
 .PHONY: conformance
-conformance: $(READY) ## run the conformance kit on every language that is built (CONFORMANCE_JOBS=4)
+conformance: $(READY) ## the conformance kit, on what is built
 	@$(BIN)/python -m pytest -n $(CONFORMANCE_JOBS) --dist loadgroup tests/conformance
 
 .PHONY: conformance-table
@@ -94,7 +94,7 @@ requirements-check: ## pinned requirements carry hashes and no addresses
 	@tools/check_requirements
 
 .PHONY: stubs-check
-stubs-check: $(READY) ## the committed stubs of all languages follow from the protos
+stubs-check: $(READY) ## the committed stubs follow from the protos
 	@$(BIN)/python tools/generate_stubs --check
 	@tools/clients stubs-check
 

@@ -28,7 +28,6 @@ from .specs import OVER, expect, until
 
 _TAIL_CHARACTERS = 1500
 _READY_S = 90.0
-KEPT_OF_THE_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "JAVA_HOME", "XDG_RUNTIME_DIR")
 
 
 class Stage:
@@ -39,7 +38,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="br-kit-"))
         self.workspace = self.folder / "workspace"
         self.workspace.mkdir()
-        self._ours = {name: os.environ[name] for name in KEPT_OF_THE_ENVIRONMENT if name in os.environ}
+        self._ours = {name: value for name, value in os.environ.items() if not name.startswith("BR_")}
         self._ours |= {MARK: str(self.folder), "NO_COLOR": "1"}
         (self.folder / "state").mkdir(mode=0o700)
         python = {"PYTHONPATH": f"{ROOT / 'client' / 'python'}:{ROOT / 'service'}"}
@@ -140,7 +139,8 @@ class Stage:
     @staticmethod
     def _python(programs: Programs) -> dict[str, str]:
         """What a program in Python needs to find its own package in this checkout."""
-        return {"PYTHONPATH": str(ROOT / "client" / "python")} if programs.language == "Python" else {}
+        is_ours = programs.language.startswith("Python")
+        return {"PYTHONPATH": f"{ROOT / 'client' / 'python'}:{ROOT}"} if is_ours else {}
 
     # ---------------------------------------------------------------- looking
 

