@@ -16,6 +16,8 @@ import { type OpenTransport, openTransport } from "./transport.js";
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
+// Connecting is given up sooner than this.
+const SURELY_CONNECTED_MS = 25_000;
 
 /** The generated clients of all services, on one connection. */
 export interface Services {
@@ -106,7 +108,7 @@ export class Connection implements AsyncDisposable {
       } catch (thrown) {
         options.signal?.throwIfAborted();
         // A call that was open for long was answered until just now: patience begins with this loss.
-        if (performance.now() - beganMs > 5_000) retry = undefined;
+        if (performance.now() - beganMs > SURELY_CONNECTED_MS) retry = undefined;
         retry ??= this.newRetry(options.patienceMs);
         await this.retry(services, thrown, retry, options.signal);
       }

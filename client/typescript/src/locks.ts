@@ -39,8 +39,8 @@ export class Lock implements AsyncDisposable {
     this.waitedMs = Number(grant.waitedMs);
     this.#leaseMs = Number(grant.leaseMs);
     this.#isOurs = grant.grantId !== "" && !grant.alreadyHeld;
-    // Of one that was waited for it is not known when the lease began: renewed at once, below.
-    this.#untilMs = askedMs + this.#leaseMs;
+    // Of one that was waited for it is not known when its lease began: it is renewed at once.
+    this.#untilMs = (grant.waitedMs > 0n ? bootTimeMs() : askedMs) + this.#leaseMs;
     if (this.#isOurs && this.#leaseMs > 0) this.#renewing = this.#renew(grant.waitedMs > 0n);
   }
 

@@ -1,6 +1,6 @@
 /** The change feed: a snapshot, then each change once and in order, resumed by itself after each break. */
 import { create } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Connection, Retry } from "./connection.js";
 import { reasonOf } from "./error-mapping.js";
 import {
@@ -106,7 +106,7 @@ export class Watch implements AsyncIterableIterator<WatchEvent>, AsyncDisposable
     for (let streams = 0; ; streams += 1) {
       if (streams > 0) this.reconnects += 1;
       const services = this.#connection.services;
-      let broken: unknown = new ConnectError("the stream ended", 14);
+      let broken: unknown = new ConnectError("the stream ended", Code.Unavailable);
       try {
         for await (const message of services.events.watch(this.#request(), { signal })) {
           retry = undefined;

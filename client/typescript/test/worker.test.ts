@@ -15,7 +15,7 @@ import {
   type TaskReport,
   WorkerService,
 } from "../src/gen/buildrunner_parallel/v1/worker_service_pb.js";
-import { AuthenticationError, InvalidRequestError } from "../src/index.js";
+import { AuthenticationError, InternalError, InvalidRequestError } from "../src/index.js";
 import { Worker, type WorkerOptions } from "../src/worker/index.js";
 import { Signal } from "../src/worker/signal.js";
 import { FakeCoordinator } from "./fake-coordinator.js";
@@ -360,5 +360,19 @@ test("a worker that is killed takes the processes of its tasks with it", async (
   stage.assign("a1", { argv: ["sh", "-c", "setsid sleep 600 & sleep 600"] });
   const start = await stage.until(() => stage.received[0]?.find((one) => one.started.length > 0)?.started[0]);
   child.kill("SIGKILL");
+  await stage.until(() => isGone(start.pid));
+});
+
+test("when its supervisor is killed a worker ends, and no process of its tasks is left", async () => {
+  await using stage = await Stage.set();
+  const { served } = stage.worker();
+  stage.assign("a1", { argv: ["sh", "-c", "setsid sleep 600 & sleep 600"] });
+  const start = await stage.until(() => stage.received[0]?.find((one) => one.started.length > 0)?.started[0]);
+  const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8")
+    .trim()
+    .split(" ");
+  assert.equal(children.length, 1);
+  process.kill(Number(children[0]), "SIGKILL");
+  await assert.rejects(served, InternalError);
   await stage.until(() => isGone(start.pid));
 });

@@ -43,6 +43,7 @@ export class SupervisorClient {
     });
     this.ready = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
+      void this.#exited.then(() => reject(new Error("the supervisor process ended before it was ready")));
       this.#child.on("message", (message: FromSupervisor) => {
         if (message.type === "ready") resolve(message.handlers);
         else if (message.type === "failed") reject(new Error(message.message));

@@ -32,6 +32,7 @@ import { Lease, type LeaseUntil } from "./lease.js";
 import { nowUs } from "./messages.js";
 import { Outgoing } from "./outgoing.js";
 import { OutputStream } from "./output-stream.js";
+import { oneLine } from "./reports.js";
 import { Signal } from "./signal.js";
 import { killLeftovers, SupervisorClient } from "./supervisor-client.js";
 
@@ -73,7 +74,7 @@ export class Worker implements Conversationalist {
   readonly #wakeUp = new Signal();
   readonly #connection: Connection;
   readonly #book: AttemptBook;
-  readonly #supervisor: SupervisorClient;
+  #supervisor: SupervisorClient | undefined;
   #services: Services;
   #handlers: readonly string[] = [];
   #conversation: Conversation | undefined;
@@ -108,24 +109,9 @@ export class Worker implements Conversationalist {
       directory: options.cwd ?? process.cwd(),
       outgoing: this.#outgoing,
       credit: this.#credit,
-      instruct: (message) => this.#supervisor.send(message),
+      instruct: (message) => this.#supervisor?.send(message),
       readTimeUs: nowUs,
       log: (message) => this.#log(message),
-    });
-    this.#supervisor = new SupervisorClient({
-      slots: this.#slots,
-      baseEnv: this.#baseEnv(),
-      handlerModules: (options.handlers ?? []).map(moduleUrl),
-      onEvent: (event) => {
-        this.#book.onEvent(event, performance.now());
-        this.#changed();
-      },
-      onLost: () => {
-        killLeftovers(this.#book.running);
-        this.#fail(
-          new InternalError("the supervisor process has ended; its tasks are killed and this worker ends"),
-        );
-      },
     });
   }
 
@@ -139,19 +125,39 @@ export class Worker implements Conversationalist {
    * worker, with UnavailableError when it stays away for too long. It comes back from everything else.
    */
   async run(): Promise<void> {
+    const supervisor = this.#startSupervisor();
+    this.#supervisor = supervisor;
     const housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
     try {
-      this.#handlers = await this.#supervisor.ready.catch((error: Error) => {
-        throw new InvalidRequestError(error.message);
+      this.#handlers = await supervisor.ready.catch((error: Error) => {
+        throw new InvalidRequestError(oneLine(error.message));
       });
       await this.#converseUntilDone();
     } finally {
       clearInterval(housekeeping);
       this.#output?.close();
-      await this.#supervisor.close(STOP_GRACE_MS);
+      await supervisor.close(STOP_GRACE_MS);
       this.#connection.close();
     }
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #startSupervisor(): SupervisorClient {
+    return new SupervisorClient({
+      slots: this.#slots,
+      baseEnv: this.#baseEnv(),
+      handlerModules: (this.#options.handlers ?? []).map(moduleUrl),
+      onEvent: (event) => {
+        this.#book.onEvent(event, performance.now());
+        this.#changed();
+      },
+      onLost: () => {
+        killLeftovers(this.#book.running);
+        this.#fail(
+          new InternalError("the supervisor process has ended; its tasks are killed and this worker ends"),
+        );
+      },
+    });
   }
 
   /** Takes nothing new, finishes what runs, reports, says goodbye; then `run` resolves. */
@@ -255,7 +261,7 @@ export class Worker implements Conversationalist {
     this.#repeatMs = Math.max(50, Number(welcome.reportRepeatMs) || 5_000);
     this.#book.outputHeadBytes = Number(welcome.outputHeadBytes);
     this.#book.outputTailBytes = Number(welcome.outputTailBytes);
-    this.#supervisor.send({ type: "environment", baseEnv: this.#baseEnv() });
+    this.#supervisor?.send({ type: "environment", baseEnv: this.#baseEnv() });
     this.#renewLease(this.#lease.begin(welcome, helloSentAtMs, isNew));
     this.#book.newStream(performance.now());
     this.#output = new OutputStream(this.#services, this.#book, this.#workerId, () => this.#changed());
@@ -294,7 +300,7 @@ export class Worker implements Conversationalist {
 
   #renewLease(until: LeaseUntil | undefined): void {
     if (until === undefined) return;
-    this.#supervisor.send({ type: "lease", ...until });
+    this.#supervisor?.send({ type: "lease", ...until });
     this.#book.leaseRenewed();
   }
 
@@ -371,7 +377,6 @@ export class Worker implements Conversationalist {
 }
 
 function moduleUrl(module: string | URL): string {
-  if (module instanceof URL || module.startsWith("file:")) return String(module);
-  const isPath = module.startsWith(".") || module.startsWith("/");
-  return isPath ? pathToFileURL(path.resolve(module)).href : module;
+  if (module instanceof URL || /^\w+:/.test(module)) return String(module);
+  return pathToFileURL(path.resolve(module)).href;
 }
