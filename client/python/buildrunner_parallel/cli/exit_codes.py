@@ -70,7 +70,7 @@ OF_COMMAND: dict[str, dict[str, str]] = {
     "unlock": {
         "0": "given back, or the session held nothing itself",
         "4": "no such lock, or the path is not held",
-        "5": "--fence is not that of the grant",
+        "5": "the grant is gone, or --fence is not its fence",
     },
     "scale": {"0": "ordered; with --wait: done", "124": "--timeout ran out; the order stands"},
     "drain": {"0": "told; with --wait: they have left", "124": "--timeout ran out; they still leave"},
