@@ -22,6 +22,7 @@ from tests.cli.test_cli_golden import compare
 BAD_VALUES = {
     "N": ["x", "1.5", ""],
     "DURATION": ["soon", "-1s", ""],
+    "SECONDS": ["soon", "-1"],
     "STATUS": ["sleeping"],
     "STATE": ["sleeping"],
     "KIND": ["thing"],

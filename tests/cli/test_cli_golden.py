@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden"
 BAR = re.compile("\x1b\\[\\?25l.*?\x1b\\[\\?25h(?:\r|\x1b\\[\\d?[A-Z])*", re.DOTALL)
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 # Redraws itself as long as it runs: the frames have goldens of their own.
-LIVE = {"start-watch"}
+LIVE = {"start-watch", "dashboard", "dashboard-session"}
 # Lines that the terminal may break where it likes.
 STREAMS = {"watch", "logs", "joblog", "schema"}
 GUIDE = """\
