@@ -18,6 +18,7 @@ from tools.bench.commands import measure_commands
 from tools.bench.dashboard import measure_dashboard
 from tools.bench.figures import Figure, Report, RowError, share
 from tools.bench.fleet import measure_fleet
+from tools.bench.guide import measure_guide
 from tools.bench.latency import measure_latency
 from tools.bench.ledger import Counts, check_counts, read_counts
 from tools.bench.lock_agents import AGENTS, HOT_AGENTS, measure_agents
@@ -33,10 +34,20 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 TINY = Sizes(
     rounds=1, noop=30, credit_one=10, commands=10, latency=3, queued=50, startups=1, sources=2, fleet=3,
     fleet_seconds=0.1, held=2_000, lock_pairs=3, agent_steps=2, frames=3,
+    guide=5,
     watched=1_000,
 )  # fmt: skip
 
 pytestmark = pytest.mark.e2e
+
+
+def test_what_the_guide_gave_figures_for_is_measured_and_counted(nothing_left) -> None:
+    figures = {figure.what: figure for figure in measure_guide(TINY)}
+    told = ("create session", "update progress", "register worker", "complete task", "render snapshot")
+    assert all(
+        figures[what].value > 0 and figures[what].target and "p99" in figures[what].note for what in told
+    )
+    assert figures["size of a session"].value > 0.1
 
 
 @pytest.mark.parametrize("measure", [measure_throughput, measure_credit_one])

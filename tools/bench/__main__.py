@@ -22,6 +22,7 @@ from tools.bench.commands import measure_commands  # noqa: E402
 from tools.bench.dashboard import measure_dashboard  # noqa: E402
 from tools.bench.figures import Report  # noqa: E402
 from tools.bench.fleet import measure_fleet  # noqa: E402
+from tools.bench.guide import measure_guide  # noqa: E402
 from tools.bench.latency import measure_latency  # noqa: E402
 from tools.bench.locks import measure_locks  # noqa: E402
 from tools.bench.memory import measure_memory  # noqa: E402
@@ -42,6 +43,7 @@ ROWS = {
     "peers": measure_peers,
     "locks": measure_locks,
     "dashboard": measure_dashboard,
+    "guide": measure_guide,
 }
 
 

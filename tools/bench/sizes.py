@@ -23,6 +23,7 @@ class Sizes(NamedTuple):
     agent_steps: int
     frames: int
     watched: int
+    guide: int
     profile: str | None = None
     """Which process is sampled, if any."""
 
@@ -45,6 +46,7 @@ class Sizes(NamedTuple):
             agent_steps=max(3, int(10 * seconds)),
             frames=200,
             watched=300_000,
+            guide=max(50, int(150 * seconds)),
         )
 
     @classmethod
@@ -66,4 +68,5 @@ class Sizes(NamedTuple):
             agent_steps=10,
             frames=30,
             watched=20_000,
+            guide=30,
         )

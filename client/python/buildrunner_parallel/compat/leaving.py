@@ -1,7 +1,7 @@
-"""The end of a program: its workers say goodbye, and the session of its tasks without one is cancelled.
+"""The end of a program: its workers say goodbye, and the session of its tasks without one is removed.
 
 A program that is killed says nothing; its workers are OFFLINE then after their timeout, and the next program
-that needs a session of that kind cancels the one left over.
+that needs a session of that kind removes the one left over.
 """
 
 from __future__ import annotations
@@ -45,16 +45,23 @@ def _leave() -> None:
             for worker_id in coordinator._registered:
                 client.unregister_worker(worker_id, reason="its program has ended")
             if coordinator._own_session_id:
-                client.cancel_session(coordinator._own_session_id, reason="its program has ended")
+                _remove(client, coordinator._own_session_id)
 
 
-def cancel_left_over(client: Client) -> None:
+def remove_left_over(client: Client) -> None:
     """Sessions of that kind whose program was killed."""
     here = socket.gethostname()
     for session in client.list_sessions(statuses=["running", "paused"]):
         owner = session.metadata.get(OWN_SESSION)
         if isinstance(owner, dict) and owner.get("host") == here and not _is_alive(owner.get("pid")):
-            client.cancel_session(session.session_id, reason="its program has ended")
+            _remove(client, session.session_id)
+
+
+def _remove(client: Client, session_id: str) -> None:
+    """Nobody asks for it any more. One of which something still runs is only cancelled."""
+    client.cancel_session(session_id, reason="its program has ended")
+    with contextlib.suppress(BuildRunnerError):
+        client.delete_sessions(session_ids=[session_id])
 
 
 def _is_alive(process_id: object) -> bool:

@@ -107,11 +107,13 @@ class LiveDashboard:
     def get_dashboard_data(self) -> dict[str, Any]:
         """Everything as plain data; `timeline` is what has happened to the newest sessions, oldest first."""
         now = self._picture()
+        sessions = self.session_manager._records()
+        newest = sessions[: self.config.max_sessions_display]
         return {
-            "sessions": picture.session_rows(now),
+            "sessions": picture.session_rows(sessions),
             "workers": picture.worker_rows(now),
             "stats": picture.summary(now),
-            "timeline": picture.timeline(self.session_manager, now, self.config.max_sessions_display),
+            "timeline": picture.timeline(self.session_manager, newest, now.at),
         }
 
     def _picture(self) -> Picture:

@@ -23,19 +23,17 @@ _EVENTS_A_SESSION = 20
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything at one moment; `queued` are the ids of waiting tasks, the first of them."""
+    """Everything at one moment; `active` are the sessions that run or are paused, newest first, `queued` the
+    ids of waiting tasks, the first of them."""
 
     at: datetime
-    sessions: list[SessionRecord] = field(default_factory=list)
+    active: list[SessionRecord] = field(default_factory=list)
+    session_count: int = 0
     workers: list[WorkerRecord] = field(default_factory=list)
     queued: list[str] = field(default_factory=list)
     queued_count: int = 0
     completed: int = 0
     failed: int = 0
-
-    @property
-    def active(self) -> list[SessionRecord]:
-        return [one for one in self.sessions if one.status.value in ("running", "paused")]
 
     def count(self, status: str) -> int:
         """Workers in that state."""
@@ -51,21 +49,22 @@ def take(manager: SessionManager, coordinator: WorkerCoordinator | None, *, task
     """With a coordinator its workers and tasks, without one those of everybody."""
     now = datetime.now()
     client = manager._home.client
-    sessions = [one for one in client.list_sessions() if is_listed(one)]
+    found = client.list_sessions(statuses=["running", "paused"])
+    active = [one for one in found if is_listed(one)]
+    count = client.count_sessions() - (len(found) - len(active))
     if coordinator is None:
         counts = client.summary().tasks
         waiting = counts.blocked + counts.queued
-        return Picture(now, sessions, client.list_workers(), [], waiting, counts.succeeded, counts.failed)
+        workers = client.list_workers()
+        return Picture(now, active, count, workers, [], waiting, counts.succeeded, counts.failed)
     there = coordinator._home.client
     workers = there.list_workers(pool=coordinator._pool)
     names = coordinator._queued_ids(tasks_shown)
     waiting = len(names)
     if waiting == tasks_shown:
         waiting = there.count_pool_tasks(coordinator._pool, statuses=("blocked", "queued"))
-    completed = sum(one.tasks_succeeded for one in workers)
-    return Picture(
-        now, sessions, workers, names, waiting, completed, sum(one.tasks_failed for one in workers)
-    )
+    completed, failed = sum(one.tasks_succeeded for one in workers), sum(one.tasks_failed for one in workers)
+    return Picture(now, active, count, workers, names, waiting, completed, failed)
 
 
 def summary(picture: Picture) -> dict[str, Any]:
@@ -78,14 +77,14 @@ def summary(picture: Picture) -> dict[str, Any]:
             "offline": picture.count("offline"),
             "utilization": picture.utilization,
         },
-        "sessions": {"active": len(picture.active), "total": len(picture.sessions)},
+        "sessions": {"active": len(picture.active), "total": picture.session_count},
         "tasks": {"queued": picture.queued_count, "completed": picture.completed, "failed": picture.failed},
     }
 
 
-def session_rows(picture: Picture) -> list[dict[str, Any]]:
+def session_rows(sessions: list[SessionRecord]) -> list[dict[str, Any]]:
     rows = []
-    for record in picture.sessions:
+    for record in sessions:
         one = values_of(record)
         rows.append(
             {
@@ -124,17 +123,17 @@ def running_tasks(picture: Picture) -> list[tuple[str, str, str]]:
     return found
 
 
-def timeline(manager: SessionManager, picture: Picture, sessions: int) -> list[dict[str, Any]]:
-    """What has happened to the newest sessions, oldest first."""
+def timeline(manager: SessionManager, sessions: list[SessionRecord], now: datetime) -> list[dict[str, Any]]:
+    """What has happened to these sessions, oldest first."""
     client = manager._home.client
     events: list[tuple[datetime, dict[str, Any]]] = []
-    for record in picture.sessions[:sessions]:
+    for record in sessions:
         try:
             found = list(client.iter_history(record.session_id))
         except NotFoundError:
             continue
         for one in found[-_EVENTS_A_SESSION:]:
-            at = to_local(one.at) or picture.at
+            at = to_local(one.at) or now
             told = {"timestamp": at.isoformat(), "event": one.kind, "session_id": record.session_id}
             events.append((at, {**told, "session_name": record.name, "message": one.message}))
     events.sort(key=lambda pair: pair[0])

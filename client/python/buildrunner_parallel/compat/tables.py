@@ -82,7 +82,7 @@ def summary_lines(picture: Picture) -> list[str]:
     tasks = f"{picture.completed} completed / {picture.failed} failed / {picture.queued_count} queued"
     return [
         f"Workers: {workers} {total}",
-        f"Sessions: {len(picture.active)} active / {len(picture.sessions)} total",
+        f"Sessions: {len(picture.active)} active / {picture.session_count} total",
         f"Tasks: {tasks}",
     ]
 

@@ -309,7 +309,7 @@ class WorkerCoordinator:
         """Where tasks are that were assigned without a session."""
         if not self._own_session_id:
             client = self._home.client
-            leaving.cancel_left_over(client)
+            leaving.remove_left_over(client)
             who = {"pool": self._pool, "host": socket.gethostname(), "pid": os.getpid()}
             made = client.create_session(
                 "Tasks without a session", driver="owner", metadata={OWN_SESSION: who}
