@@ -147,9 +147,9 @@ def test_the_timeout_is_30_seconds_and_each_object_may_have_another(coordinator)
 
 
 def test_a_silent_worker_goes_offline_and_another_gets_its_task_with_its_data(coordinator, session):
-    coordinator.HEARTBEAT_TIMEOUT = 0.2
     silent = coordinator.register_worker()
     assert coordinator.assign_task("a", {"payload": "kept"}, session.session_id) == silent.worker_id
+    coordinator.HEARTBEAT_TIMEOUT = 0.2
     eventually(lambda: silent.status == WorkerStatus.OFFLINE, "it is offline")
     coordinator.HEARTBEAT_TIMEOUT = 60
     assert [one["task_data"] for one in coordinator.task_queue] == [{"payload": "kept"}]
