@@ -324,7 +324,7 @@ func (w *Worker) watchContext(ctx context.Context) {
 	case <-w.over:
 	case <-time.After(w.stopLimit):
 		w.lock(func() {
-			w.end(fmt.Errorf("%d tasks did not end although they were told to, or could not be reported",
+			w.end(fmt.Errorf("the worker leaves all the same: not ended although told to, or not reported: %d",
 				len(w.book.attempts)))
 		})
 	}
