@@ -2,11 +2,13 @@
 import type { Cause } from "./messages.js";
 import { nowUs } from "./messages.js";
 import type { OutputPipes } from "./pipes.js";
-import { signalTo, survivors } from "./process-tree.js";
+import { Orphanage, signalTo, survivors } from "./process-tree.js";
 
 const LEFTOVER_GRACE_MS = 500;
 const LOOK_AGAIN_MS = 20;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const orphanage = new Orphanage();
 
 export interface RunOptions {
   readonly key: string;
@@ -61,11 +63,11 @@ export class Run {
   /** The process has exited, or the handler is done: waits until nothing that it started is left. */
   async end(): Promise<void> {
     clearTimeout(this.#timeoutTimer);
-    const { pid, mark, sinceTicks, staysAlive, graceMs, pipes } = this.options;
+    const { staysAlive, graceMs, pipes } = this.options;
     const leftoversUntilMs = performance.now() + Math.min(graceMs, LEFTOVER_GRACE_MS);
     const told = new Set<number>();
     for (;;) {
-      const left = survivors(pid, mark, sinceTicks, staysAlive ? pid : 0);
+      const left = this.#left();
       if (left.length === 0) break;
       const untilMs = this.#stopping ? this.#killAtMs : leftoversUntilMs;
       const isLate = this.#killed || performance.now() >= untilMs;
@@ -78,6 +80,14 @@ export class Run {
     clearTimeout(this.#killTimer);
     if (staysAlive) pipes.drain();
     else pipes.close();
+  }
+
+  #left(): number[] {
+    const { pid, mark, sinceTicks, staysAlive } = this.options;
+    const may = staysAlive
+      ? orphanage.mayHaveLeftBehind(pid, mark, sinceTicks)
+      : orphanage.mayHaveLeft(pid, mark, sinceTicks);
+    return may ? survivors(pid, mark, sinceTicks, staysAlive ? pid : 0) : [];
   }
 
   #timeOutAt(atMs: number): void {
