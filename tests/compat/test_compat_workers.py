@@ -289,3 +289,10 @@ def test_what_a_killed_program_leaves_is_noticed(place, manager):
     assert client.get_session(session_id).status.value == "running"
     WorkerCoordinator(manager).assign_task("another", {})  # the next program that needs such a session
     assert session_id not in [one.session_id for one in client.list_sessions()]
+
+
+def test_the_end_of_a_program_starts_no_coordinator_that_was_stopped(own_place):
+    command = "[sys.executable, '-m', 'buildrunner_parallel.cli', 'parallel', 'stop']"
+    stop = f"import subprocess; subprocess.run({command}, check=True)"
+    own_place.run("-c", f"{_PROGRAM}{stop}")
+    own_place.nothing_is_left()

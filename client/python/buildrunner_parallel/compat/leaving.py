@@ -41,6 +41,7 @@ def _leave() -> None:
         # Nothing can be done about a coordinator that is gone, and nothing needs to be.
         with contextlib.suppress(BuildRunnerError, ValueError, OSError):
             client = coordinator._home.client
+            client._connection._relocate = None  # one that was stopped stays stopped
             client._connection.patience_s = client._connection.call_timeout_s = PATIENCE_S
             for worker_id in coordinator._registered:
                 client.unregister_worker(worker_id, reason="its program has ended")
