@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -151,12 +150,11 @@ def test_a_refusal_with_hostile_holders_has_a_line_for_each(fake, br, monkeypatc
 
 
 @pytest.mark.parametrize("words", [["cancel", "a3f2"], ["cancel", "--all"], ["cleanup", "--days", "0"]])
-@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 130)])
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
 def test_questions_are_harmless_and_wait_for_a_yes(fake, br, monkeypatch, tmp_path, words, answer, code):
     set_scene(fake, tmp_path, monkeypatch, hostile(EVIL))
-    people = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(sessions, "sys", people)
-    monkeypatch.setattr(cleanup, "sys", people)
+    for module in (sessions, cleanup):
+        monkeypatch.setattr(module, "can_ask", lambda run: True)
     result = br(*words, input=answer)
     assert result.exit_code == code, result.output
     assert unharmed(result.output) == []

@@ -43,7 +43,7 @@ _ISOLATION = {"worktree": "a git worktree and branch of its own", "none": "in th
 _FREE = (
     "coordinator", "name", "tasks", "workers", "max_parallel", "env", "timeout", "grace", "retries",
     "priority", "labels", "slots", "pass_env", "limit", "tail", "attempt", "since", "handler", "handlers",
-    "wait", "lease", "fence", "reason", "days", "wanted", "extra", "listen",
+    "wait", "lease", "fence", "reason", "days", "duration", "refresh", "wanted", "extra", "listen",
     # The id of a task that is only being made.
     "submit task_id",
 )  # fmt: skip
