@@ -29,7 +29,7 @@ def drain_on_sigterm(stage: Stage) -> None:
     task = stage.over(session, "runs")
     expect(len(task.attempts), 1, "attempts")
     expect(stage.status(session, "waits"), "queued", "what it did not take")
-    holds(stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+    until(lambda: stage.worker_record(record.worker_id) is None, "the worker is not known any more")
 
 
 @scenario("worker")
@@ -54,7 +54,7 @@ def drain_of_an_idle_worker(stage: Stage) -> None:
     process, record = stage.worker()
     process.send(signal.SIGTERM)
     expect(process.exit_code(), 0, "the exit code")
-    holds(stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+    until(lambda: stage.worker_record(record.worker_id) is None, "the worker is not known any more")
 
 
 @scenario("worker")
