@@ -1,7 +1,7 @@
 """The processes of one scenario: started in groups of their own, with a mark, and ended by their pids.
 
-Every process that a program under test starts inherits the mark in its environment, unless a worker hides it
-from tasks; those carry the mark of `Stage.marked`. So the end of a scenario can find all that is left.
+Programs inherit the mark in their environment; workers hide it from tasks, which are found by where they run,
+or by the mark of `Stage.marked`. So the end of a scenario can find all that is left.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from . import specs
 
 MARK = "BR_CONFORMANCE"
 END_S = 60.0
+LEAVES_S = 10.0
 _BRIEFLY_S = 5.0
 
 
@@ -115,13 +117,31 @@ def marked_with(text: str, name: str = MARK) -> list[psutil.Process]:
     return found
 
 
-def kill_marked(text: str) -> list[str]:
-    """Kills, pid by pid, what still carries the mark; what was there."""
-    left = []
-    for process in marked_with(text):
+def left_of(folder: Path) -> list[psutil.Process]:
+    """What lives of a scenario: by its mark, or since it runs, or was told to work, in its folder."""
+    text, found = str(folder), []
+    for process in psutil.process_iter():
         try:
-            left.append(f"{process.pid} {' '.join(process.cmdline())[:100]}")
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            is_there = process.cwd().startswith(text) or any(text in word for word in process.cmdline())
+            if is_there or process.environ().get(MARK) == text:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_left_of(folder: Path) -> list[str]:
+    """Kills, pid by pid, what has not left by itself within some seconds; what that was."""
+    deadline_s = time.monotonic() + LEAVES_S
+    while left_of(folder) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    killed = []
+    for process in left_of(folder):
+        try:
+            killed.append(f"{process.pid} {' '.join(process.cmdline())[:100]}")
             process.kill()
         except psutil.Error:
             continue
-    return left
+    return killed

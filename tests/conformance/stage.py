@@ -21,7 +21,7 @@ from .asking import ClientProgram
 from .coordinating import TOKEN_FILE, Coordinator
 from .interposer import Interposer
 from .observer import Observer
-from .processes import MARK, Process, kill_marked, marked_with
+from .processes import MARK, Process, kill_left_of, marked_with
 from .programs import ROOT, Programs, find_programs
 from .silence import Proxy
 from .specs import OVER, expect, until
@@ -61,7 +61,7 @@ class Stage:
         for one in self._closing:
             one.close()
         self.coordinator.end()
-        left = kill_marked(str(self.folder))
+        left = kill_left_of(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         return left
 
