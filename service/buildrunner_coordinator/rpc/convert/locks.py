@@ -87,12 +87,13 @@ def acquire_command(request: pb.AcquireLocksRequest, waiter_id: str, host: str) 
     lease_ms = request.lease_ms if request.HasField("lease_ms") else 0
     if request.HasField("lease_ms"):
         check_range(lease_ms, MIN_LEASE_MS, MAX_LEASE_MS, "lease in milliseconds")
-    check_range(request.wait_ms, -1, MAX_WAIT_MS, "wait in milliseconds")
+    # As the protocol says, any negative wait has no end.
+    wait_ms = check_range(max(request.wait_ms, -1), -1, MAX_WAIT_MS, "wait in milliseconds")
     return AcquireLocks(
         request.session_id,
         locked_paths(request.paths),
         waiter_id,
-        wait_ms=request.wait_ms,
+        wait_ms=wait_ms,
         lease_ms=lease_ms,
         attempt_id=check_name(request.attempt_id, "attempt's id"),
         fence=request.fence,
