@@ -1,0 +1,477 @@
+#include "task_run.h"
+
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+
+#include "process.h"
+
+namespace fs = std::filesystem;
+
+extern "C" char** environ;
+
+namespace buildrunner_parallel {
+namespace {
+
+constexpr int64_t kDefaultGraceMs = 10'000;
+constexpr size_t kErrorBytes = 4096;
+constexpr std::uintmax_t kResultBytes = 1 << 20;
+constexpr size_t kChunkBytes = 64 << 10;
+constexpr auto kLastWords = Milliseconds(1'000);
+
+// A folder for the files of one task, which goes with it.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "br-task-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw std::system_error(errno, std::generic_category(), "no folder can be made for the task's result");
+    }
+    path_ = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string file(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+std::optional<std::string> read_file(const std::string& name, std::uintmax_t most) {
+  std::error_code failed;
+  const auto size = fs::file_size(name, failed);
+  if (failed || size == 0 || size > most) return std::nullopt;
+  std::ifstream in(name, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::string last_line(const std::string& text) {
+  const auto end = text.find_last_not_of(" \t\r\n");
+  if (end == std::string::npos) return "";
+  const auto start = text.find_last_of("\r\n", end);
+  return text.substr(start == std::string::npos ? 0 : start + 1,
+                     end - (start == std::string::npos ? 0 : start + 1) + 1);
+}
+
+std::string directory_of(const v1::WorkingDirectory& directory) {
+  if (directory.path().starts_with("/")) return directory.path();
+  const std::string root = directory.worktree().empty() ? fs::current_path().string() : directory.worktree();
+  return directory.path().empty() ? root : root + "/" + directory.path();
+}
+
+bool is_allowed(const std::string& name) {
+  constexpr std::array<const char*, 13> kPatterns{"PATH",  "HOME",    "USER",        "SHELL", "LANG",
+                                                  "TZ",    "TMPDIR",  "VIRTUAL_ENV", "CI",    "LC_*",
+                                                  "XDG_*", "*_PROXY", "*_proxy"};
+  return std::any_of(kPatterns.begin(), kPatterns.end(),
+                     [&](const char* pattern) { return fnmatch(pattern, name.c_str(), 0) == 0; });
+}
+
+std::map<std::string, std::string> own_environment() {
+  std::map<std::string, std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text(*entry);
+    const auto equals = text.find('=');
+    if (equals != std::string::npos) all[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return all;
+}
+
+}  // namespace
+
+BootClock::time_point BootClock::now() {
+  timespec time{};
+  clock_gettime(CLOCK_BOOTTIME, &time);
+  return time_point(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
+}
+
+int64_t unix_microseconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+}
+
+std::string one_line(const std::string& text, size_t most) {
+  std::string line;
+  for (size_t at = 0; at < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t length = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
+    bool valid = length > 0 && lead < 0xF5 && at + length <= text.size();
+    for (size_t i = 1; valid && i < length; ++i)
+      valid = (static_cast<unsigned char>(text[at + i]) & 0xC0) == 0x80;
+    std::string next = valid ? text.substr(at, length) : "\xEF\xBF\xBD";
+    if (length == 1 && (lead < 0x20 || lead == 0x7F)) next = " ";
+    if (line.size() + next.size() > most) break;
+    line += next;
+    at += valid ? length : 1;
+  }
+  // Sequences that look right and are not (surrogates, overlong forms) are rarer than worth a table of their
+  // own; protobuf refuses them, and then the text is left out.
+  return line;
+}
+
+// -------------------------------------------------------------------- output
+
+void OutputBook::add(v1::OutputChannel channel, std::string_view data) {
+  const auto room = static_cast<size_t>(std::max<int64_t>(head_bytes_ - total_, 0));
+  const std::string_view first = data.substr(0, room);
+  if (!first.empty()) append(head_, channel, first);
+  for (data = data.substr(first.size()); !data.empty();) {
+    const std::string_view piece = data.substr(0, kChunkBytes);
+    append(tail_, channel, piece);
+    tail_size_ += static_cast<int64_t>(piece.size());
+    data = data.substr(piece.size());
+  }
+  // The oldest of the tail goes, whole pieces, while what is left is as much as must be kept.
+  while (tail_.size() > 1 && tail_size_ - static_cast<int64_t>(tail_.front().data().size()) >= tail_bytes_) {
+    const auto size = static_cast<int64_t>(tail_.front().data().size());
+    tail_size_ -= size;
+    dropped_ += size;
+    tail_.pop_front();
+  }
+}
+
+void OutputBook::append(std::deque<v1::OutputChunk>& to, v1::OutputChannel channel, std::string_view data) {
+  const bool joins =
+      !to.empty() && to.back().channel() == channel && to.back().data().size() + data.size() <= kChunkBytes;
+  if (joins) {
+    to.back().mutable_data()->append(data);
+  } else {
+    v1::OutputChunk& chunk = to.emplace_back();
+    chunk.set_offset(total_);
+    chunk.set_channel(channel);
+    chunk.set_data(data.data(), data.size());
+  }
+  total_ += static_cast<int64_t>(data.size());
+}
+
+std::vector<v1::OutputChunk> OutputBook::chunks() const {
+  std::vector<v1::OutputChunk> all(head_.begin(), head_.end());
+  all.insert(all.end(), tail_.begin(), tail_.end());
+  if (dropped_ > 0) all[head_.size()].set_dropped_bytes(dropped_);
+  return all;
+}
+
+// ---------------------------------------------------------------- environment
+
+std::map<std::string, std::string> task_environment(const std::map<std::string, std::string>& own,
+                                                    const v1::Assignment& assignment,
+                                                    const std::map<std::string, std::string>& identity) {
+  std::map<std::string, std::string> env;
+  for (const auto& [name, value] : own) {
+    if (is_allowed(name)) env[name] = value;
+  }
+  for (const auto& [name, value] : assignment.spec().passed_environment()) env[name] = value;
+  for (const auto& [name, value] : assignment.spec().environment()) env[name] = value;
+  env.erase("BR_TOKEN");
+  env.erase("BR_TOKEN_FILE");
+  for (const auto& [name, value] : identity) env[name] = value;
+  return env;
+}
+
+// ------------------------------------------------------------------- the run
+
+TaskRun::TaskRun(v1::Assignment assignment, Surroundings surroundings)
+    : assignment_(std::move(assignment)),
+      surroundings_(std::move(surroundings)),
+      output_(surroundings_.output_head_bytes, surroundings_.output_tail_bytes),
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  report_.set_attempt_id(assignment_.attempt_id());
+  report_.set_fence(assignment_.fence());
+  report_.set_slot(surroundings_.slot);
+}
+
+TaskRun::~TaskRun() { close(wake_fd_); }
+
+v1::HeldAttempt TaskRun::held() const {
+  std::lock_guard lock(mutex_);
+  v1::HeldAttempt held;
+  held.set_attempt_id(assignment_.attempt_id());
+  held.set_fence(assignment_.fence());
+  held.set_started(report_.started_at_us() > 0);
+  held.set_ended(over_);
+  held.set_pid(report_.pid());
+  held.set_started_at_us(report_.started_at_us());
+  return held;
+}
+
+void TaskRun::begin(int pid) {
+  std::lock_guard lock(mutex_);
+  report_.set_pid(pid);
+  report_.set_started_at_us(unix_microseconds());
+  const int64_t timeout_ms = assignment_.spec().timeout_ms();
+  if (timeout_ms > 0) ends_at_ = BootClock::now() + Milliseconds(timeout_ms);
+}
+
+void TaskRun::end_with(v1::Outcome outcome) {
+  std::lock_guard lock(mutex_);
+  // What succeeded all the same is reported as succeeded.
+  report_.set_outcome(stop_as_ && outcome != v1::OUTCOME_SUCCEEDED ? *stop_as_ : outcome);
+  report_.set_ended_at_us(unix_microseconds());
+  over_ = true;
+}
+
+void TaskRun::run_command(const std::function<void()>& on_started) {
+  if (is_stopping()) return end_with(v1::OUTCOME_NOT_STARTED);
+  try {
+    const Folder folder;
+    const auto& spec = assignment_.spec();
+    std::vector<std::string> argv(spec.command().argv().begin(), spec.command().argv().end());
+    if (!spec.command().shell_line().empty()) argv = {"/bin/sh", "-c", spec.command().shell_line()};
+    if (argv.empty()) return refuse("this worker does not know this kind of command; use a newer one");
+    const std::map<std::string, std::string> identity{
+        {"BR_SESSION_ID", assignment_.session_id()},
+        {"BR_SESSION_NAME", assignment_.session_name()},
+        {"BR_TASK_ID", spec.task_id()},
+        {"BR_ATTEMPT", std::to_string(assignment_.number())},
+        {"BR_ATTEMPT_ID", assignment_.attempt_id()},
+        {"BR_FENCE", std::to_string(assignment_.fence())},
+        {"BR_WORKER_ID", surroundings_.worker_id},
+        {"BR_SLOT", std::to_string(surroundings_.slot)},
+        {"BR_COORDINATOR", surroundings_.address},
+        {"BR_RESULT_FILE", folder.file("result")},
+        {"BR_ERROR_FILE", folder.file("error")},
+    };
+    std::vector<std::string> environment;
+    for (const auto& [name, value] : task_environment(own_environment(), assignment_, identity)) {
+      environment.push_back(name + "=" + value);
+    }
+    Process process(argv, environment, directory_of(spec.directory()));
+    begin(process.pid());
+    on_started();
+    follow(process);
+    const Exit exit = process.wait();
+    {
+      std::lock_guard lock(mutex_);
+      if (exit.code) report_.set_exit_code(*exit.code);
+      report_.set_signal(exit.signal);
+      report_.mutable_usage()->set_user_cpu_us(exit.user_us);
+      report_.mutable_usage()->set_system_cpu_us(exit.system_us);
+      report_.mutable_usage()->set_max_rss_bytes(exit.max_rss_bytes);
+      if (auto result = read_file(folder.file("result"), kResultBytes))
+        report_.mutable_result()->set_data(*result);
+      if (auto error = read_file(folder.file("error"), kResultBytes)) {
+        report_.set_error(one_line(last_line(*error), kErrorBytes));
+      }
+      report_.set_output_bytes(output_.total_bytes());
+      report_.set_output_dropped_bytes(output_.dropped_bytes());
+    }
+    end_with(exit.code == 0 ? v1::OUTCOME_SUCCEEDED : v1::OUTCOME_FAILED);
+  } catch (const std::system_error& error) {
+    refuse(error.what());
+  }
+}
+
+// Reads what the command writes until it has ended and its pipes are empty, and stops it when it is time to.
+void TaskRun::follow(Process& process) {
+  std::array<char, kChunkBytes> buffer;
+  std::array<pollfd, 4> watched{{{process.out(), POLLIN, 0},
+                                 {process.err(), POLLIN, 0},
+                                 {wake_fd_, POLLIN, 0},
+                                 {process.ended(), POLLIN, 0}}};
+  // After its end a pipe that somebody out of reach keeps open is read for a moment only.
+  std::optional<BootClock::time_point> last_words;
+  while (watched[0].fd >= 0 || watched[1].fd >= 0 || !last_words) {
+    const auto now = BootClock::now();
+    if (last_words && now >= *last_words) return;
+    Milliseconds wait = last_words ? Milliseconds(20) : until_next_step(now);
+    {
+      std::lock_guard lock(mutex_);
+      if (!last_words && stop_as_ && !asked_) {
+        asked_ = true;
+        killed_at_ = now + Milliseconds(stop_grace_ms_);
+        process.signal(SIGTERM);
+        wait = Milliseconds(0);
+      }
+      if (!last_words && (kill_now_ || (killed_at_ && now >= *killed_at_))) {
+        kill_now_ = false;
+        killed_at_.reset();
+        process.signal(SIGKILL);
+      }
+    }
+    if (poll(watched.data(), watched.size(), static_cast<int>(wait.count())) <= 0) continue;
+    if (watched[2].revents != 0) {
+      uint64_t count = 0;
+      [[maybe_unused]] const auto ignored = read(wake_fd_, &count, sizeof count);
+    }
+    for (int i = 0; i < 2; ++i) {
+      if (watched[i].fd < 0 || watched[i].revents == 0) continue;
+      const ssize_t size = read(watched[i].fd, buffer.data(), buffer.size());
+      if (size > 0) {
+        const auto channel = i == 0 ? v1::OUTPUT_CHANNEL_STDOUT : v1::OUTPUT_CHANNEL_STDERR;
+        output_.add(channel, {buffer.data(), static_cast<size_t>(size)});
+      } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+        watched[i].fd = -1;
+      }
+    }
+    if (watched[3].fd >= 0 && watched[3].revents != 0) {
+      watched[3].fd = -1;
+      last_words = now + kLastWords;
+    }
+  }
+}
+
+// How long nothing needs to be looked at; ends what has run too long.
+Milliseconds TaskRun::until_next_step(BootClock::time_point now) {
+  tick(now);
+  std::lock_guard lock(mutex_);
+  auto next = now + std::chrono::seconds(60);
+  if (ends_at_) next = std::min(next, *ends_at_);
+  if (killed_at_) next = std::min(next, *killed_at_);
+  return std::chrono::ceil<Milliseconds>(next - now);
+}
+
+void TaskRun::run_handler(const Handler& handler, const std::function<void()>& on_started) {
+  if (is_stopping()) return end_with(v1::OUTCOME_NOT_STARTED);
+  begin(0);
+  on_started();
+  TaskContext context(*this);
+  std::string error;
+  try {
+    v1::Payload result = handler(context);
+    std::lock_guard lock(mutex_);
+    *report_.mutable_result() = std::move(result);
+  } catch (const std::exception& thrown) {
+    error = *thrown.what() == '\0' ? "the handler failed without a word" : thrown.what();
+  } catch (...) {
+    error = "the handler threw something that is no std::exception";
+  }
+  // A handler that came back because it was told to has not done its work.
+  const bool cut_short = is_stopping();
+  if (!error.empty()) {
+    std::lock_guard lock(mutex_);
+    report_.set_error(one_line(error, kErrorBytes));
+  }
+  end_with(error.empty() && !cut_short ? v1::OUTCOME_SUCCEEDED : v1::OUTCOME_FAILED);
+}
+
+void TaskRun::refuse(const std::string& why) {
+  {
+    std::lock_guard lock(mutex_);
+    report_.set_error(one_line(why, kErrorBytes));
+  }
+  end_with(v1::OUTCOME_NOT_STARTED);
+}
+
+void TaskRun::stop(v1::Outcome outcome, std::optional<int64_t> grace_ms) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stop_as_ || over_) return;
+    stop_as_ = outcome;
+    const auto& spec = assignment_.spec();
+    stop_grace_ms_ = grace_ms.value_or(spec.has_grace_ms() ? spec.grace_ms() : kDefaultGraceMs);
+  }
+  wake();
+}
+
+void TaskRun::kill() {
+  {
+    std::lock_guard lock(mutex_);
+    kill_now_ = true;
+  }
+  wake();
+}
+
+void TaskRun::disown() {
+  {
+    std::lock_guard lock(mutex_);
+    disowned_ = true;
+  }
+  stop(v1::OUTCOME_REVOKED);
+}
+
+void TaskRun::wake() {
+  changed_.notify_all();
+  const uint64_t one = 1;
+  [[maybe_unused]] const auto ignored = write(wake_fd_, &one, sizeof one);
+}
+
+bool TaskRun::is_stopping() const {
+  std::lock_guard lock(mutex_);
+  return stop_as_.has_value();
+}
+
+bool TaskRun::is_disowned() const {
+  std::lock_guard lock(mutex_);
+  return disowned_;
+}
+
+bool TaskRun::is_over() const {
+  std::lock_guard lock(mutex_);
+  return over_;
+}
+
+void TaskRun::tick(BootClock::time_point now) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!ends_at_ || now < *ends_at_ || over_) return;
+    ends_at_.reset();
+  }
+  stop(v1::OUTCOME_TIMED_OUT);
+}
+
+bool TaskRun::sleep_for(Milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return !changed_.wait_for(lock, time, [this] { return stop_as_.has_value(); });
+}
+
+void TaskRun::set_progress(double percent, std::string message) {
+  std::lock_guard lock(mutex_);
+  v1::TaskProgress progress;
+  progress.set_attempt_id(assignment_.attempt_id());
+  progress.set_fence(assignment_.fence());
+  progress.set_percent(std::clamp(percent, 0.0, 100.0));
+  progress.set_message(one_line(message, 256));
+  progress_ = std::move(progress);
+}
+
+std::optional<v1::TaskProgress> TaskRun::take_progress() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(progress_, std::nullopt);
+}
+
+v1::TaskStarted TaskRun::started() const {
+  std::lock_guard lock(mutex_);
+  v1::TaskStarted started;
+  started.set_attempt_id(assignment_.attempt_id());
+  started.set_fence(assignment_.fence());
+  started.set_pid(report_.pid());
+  started.set_started_at_us(report_.started_at_us());
+  started.set_slot(surroundings_.slot);
+  return started;
+}
+
+v1::TaskReport TaskRun::report() const {
+  std::lock_guard lock(mutex_);
+  return report_;
+}
+
+// --------------------------------------------------------------- TaskContext
+
+const v1::Assignment& TaskContext::assignment() const { return run_.assignment(); }
+void TaskContext::progress(double percent, std::string message) {
+  run_.set_progress(percent, std::move(message));
+}
+bool TaskContext::cancelled() const { return run_.is_stopping(); }
+bool TaskContext::sleep_for(std::chrono::milliseconds time) const { return run_.sleep_for(time); }
+
+v1::Payload json_result(std::string json) {
+  v1::Payload result;
+  result.set_data(std::move(json));
+  result.set_content_type("application/json");
+  return result;
+}
+
+}  // namespace buildrunner_parallel
