@@ -11,8 +11,12 @@ require "socket"
 require "tempfile"
 
 $LOAD_PATH.unshift(ENV.fetch("BR_RUBY_STUBS", File.join(__dir__, "stubs")))
-require "buildrunner_parallel/v1/worker_service_services_pb"
-require "buildrunner_parallel/v1/log_service_services_pb"
+begin
+  require "buildrunner_parallel/v1/worker_service_services_pb"
+  require "buildrunner_parallel/v1/log_service_services_pb"
+rescue LoadError
+  abort "worker.rb: there are no stubs in #{$LOAD_PATH.first}; README.md says how they are made"
+end
 
 V1 = BuildrunnerParallel::V1
 
