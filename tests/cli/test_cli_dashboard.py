@@ -84,6 +84,33 @@ def test_in_a_pipe_no_name_is_an_escape_or_a_line(busy, br):
     assert "x␛[2J y\trunning" in br("dashboard").stdout
 
 
+def test_in_a_pipe_a_session_that_is_named_is_shown_alone(busy, br, br_json):
+    busy.tasks += [
+        TaskSummary("a3f2e1d9", "mine", TaskStatus.RUNNING, "make", 1),
+        TaskSummary("b7c8d9e0", "other", TaskStatus.RUNNING, "make", 1),
+    ]
+    lines = br("dashboard", "a3f2").stdout.splitlines()
+    assert any(line.startswith("mine\t") for line in lines)
+    assert not any("b7c8d9e0" in line for line in lines)
+    document = br_json("dashboard", "b7c8")["dashboard"]
+    assert [one["session_id"] for one in document["sessions"]] == ["b7c8d9e0"]
+    assert [one["task_id"] for one in document["tasks"]] == ["other"]
+    assert br("dashboard", "b7c8", "--quiet").stdout == "b7c8d9e0\n"
+
+
+def test_once_with_a_session_is_its_page_with_its_tasks(busy, terminal):
+    lines = terminal("dashboard", "a3f2", "--once").stdout.splitlines()
+    assert lines[1].startswith("─ Build v3.1 a3f2e1d9")
+    assert any("✗ failed     unit" in line for line in lines)
+    assert not any("Sessions" in line or "q back" in line for line in lines)
+
+
+def test_compact_in_a_pipe_leaves_out_workers_and_tasks(busy, br):
+    busy.tasks.append(TaskSummary("a3f2e1d9", "mine", TaskStatus.RUNNING, "make", 1))
+    headings = [table.split("\t")[0] for table in br("dashboard", "-c").stdout.split("\n\n")]
+    assert headings == ["STATISTIC", "SESSION", "FAILED"]
+
+
 def test_quietly_it_is_the_ids(busy, br):
     assert br("dashboard", "--quiet").stdout == "a3f2e1d9\nb7c8d9e0\n"
 
@@ -107,6 +134,7 @@ def test_with_a_duration_a_pipe_gets_one_every_so_often(busy, br, monkeypatch):
     ("arguments", "told"),
     [
         (("--refresh", "0"), "from 0.05 to 60 seconds"),
+        (("--refresh", "-1"), "a number of seconds, found '-1'"),
         (("--refresh", "61"), "from 0.05 to 60 seconds"),
         (("--refresh", "soon"), "expected a duration"),
         (("--duration", "-3"), "expected a duration"),

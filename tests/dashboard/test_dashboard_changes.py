@@ -111,7 +111,7 @@ def test_the_end_of_a_session_is_told_with_its_counts_and_time(make):
         status=SessionStatus.FAILED, counts=TaskCounts(succeeded=3, failed=1), ended_at=make.at(-10)
     )
     (news,) = NewsDesk().take(make.change(over), make.now)
-    assert news.details == "Build  3 succeeded, 1 failed in 50s"
+    assert news.details == "Build, 3 succeeded, 1 failed in 50s"
 
 
 def test_a_removed_session_takes_its_tasks_along(tell, make):

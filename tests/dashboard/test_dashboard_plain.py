@@ -54,3 +54,30 @@ def test_the_data_is_json_with_the_figures_as_numbers(make):
     assert (figures["slots"], figures["slots_taken"], figures["utilization_percent"]) == (5, 3, 60.0)
     assert (figures["tasks_running"], figures["tasks_waiting"], figures["tasks_failed"]) == (3, 21, 3)
     assert (figures["locks_held"], figures["lock_waiters"]) == (2, 3)
+
+
+def test_of_one_session_stands_what_belongs_to_it(make):
+    found = tables(scenes.afternoon(), make)
+    board = scenes.afternoon()
+    mine: list[list[list[str]]] = [[]]
+    for row in plain_rows(board, make.now, make.now_s, "a3f2e1d9"):
+        if row:
+            mine[-1].append(list(row))
+        else:
+            mine.append([])
+    alone = {table[0][0]: table for table in mine}
+    assert [row[0] for row in alone["SESSION"][1:]] == ["a3f2e1d9"]
+    assert alone["TASK"][1:] == [row for row in found["TASK"][1:] if row[2] == "a3f2e1d9"]
+    assert alone["FAILED"][1:] == [row for row in found["FAILED"][1:] if row[1] == "a3f2e1d9"]
+    assert alone["PATH"][1:] == [row for row in found["PATH"][1:] if row[0] != "src/app.py"]
+    figures = dict(alone["STATISTIC"][1:])
+    assert int(figures["tasks_failed"]) == 1 and int(figures["locks_held"]) >= 1
+    # What was narrowed for the picture is whole in the board.
+    assert len(board.sessions) == len(found["SESSION"]) - 1
+
+
+def test_compact_has_neither_workers_nor_tasks(make):
+    rows = list(plain_rows(scenes.afternoon(), make.now, make.now_s, compact=True))
+    assert [row[0] for row in rows if row and row[0].isupper() and row[0].isalpha()] == [
+        "STATISTIC", "SESSION", "PATH", "FAILED",
+    ]  # fmt: skip

@@ -17,6 +17,7 @@ from .invocation import Invocation
 
 if TYPE_CHECKING:
     from buildrunner_parallel.client import Client
+    from buildrunner_parallel.dashboard.snapshot import Observer
     from buildrunner_parallel.records import Session
 
 app = typer.Typer()
@@ -34,7 +35,7 @@ def _seconds(least: float, most: float | None) -> Any:
         try:
             seconds = parse_duration(value)
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise typer.BadParameter(f"{error}, found {value!r}") from None
         if seconds < least or (most is not None and seconds > most):
             bounds = f"from {least:g} to {most:g}" if most is not None else f"of at least {least:g}"
             raise typer.BadParameter(f"expected a number {bounds} seconds, found {value}")
@@ -47,7 +48,11 @@ def _seconds(least: float, most: float | None) -> Any:
 def dashboard(
     run: Invocation,
     session_id: Annotated[
-        str, typer.Argument(metavar="SESSION", help="Begin with this session: id, prefix or `last`.")
+        str,
+        typer.Argument(
+            metavar="SESSION",
+            help="Begin with this session: id, prefix or `last`; without a terminal, this alone.",
+        ),
     ] = "",
     duration: Annotated[
         float | None,
@@ -89,7 +94,7 @@ def dashboard(
         if session_id:
             session_id = client.get_session(session_id).session_id
         if once or not _is_screen(run):
-            return _snapshots(run, client, duration, refresh_s, compact)
+            return _snapshots(run, client, session_id, duration, refresh_s, compact)
         show(run, client, session_id=session_id, duration_s=duration, compact=compact, refresh_s=refresh_s)
     return None
 
@@ -178,16 +183,21 @@ def _title(client: Client) -> str:
 
 
 def _snapshots(
-    run: Invocation, client: Client, duration_s: float | None, refresh_s: float, compact: bool
+    run: Invocation,
+    client: Client,
+    session_id: str,
+    duration_s: float | None,
+    refresh_s: float,
+    compact: bool,
 ) -> None:
     """One, or one every `refresh_s` seconds for so long."""
     from buildrunner_parallel.dashboard.snapshot import Observer
 
     end_s = monotonic() + (duration_s or 0.0)
-    with Observer(client) as observer:
+    with Observer(client, session_id) as observer:
         observer.refresh()
         while True:
-            _write(run, client, observer.board, compact)
+            _write(run, client, observer, session_id, compact)
             left_s = end_s - monotonic()
             if left_s <= 0:
                 return
@@ -196,24 +206,25 @@ def _snapshots(
                 run.out.line()
 
 
-def _write(run: Invocation, client: Client, board: Any, compact: bool) -> None:
+def _write(run: Invocation, client: Client, observer: Observer, session_id: str, compact: bool) -> None:
     from buildrunner_parallel.dashboard import lists, plain, view
+    from buildrunner_parallel.dashboard.narrowing import only
 
     from .phrases import utc_now
 
-    now, now_s = utc_now(), monotonic()
+    board, now, now_s = observer.board, utc_now(), monotonic()
     if run.settings.as_json:
-        run.out.streamed_document(dashboard=plain.data(board, now_s))
+        run.out.streamed_document(dashboard=plain.data(board, now_s, session_id))
     elif run.settings.quiet:
-        for session in lists.sessions(board):
+        for session in lists.sessions(only(board, session_id) if session_id else board):
             run.out.always(session.session_id)
     elif run.out.is_terminal:
         width = max(view.LEAST_WIDTH, run.out.console.width)
-        picture = view.snapshot(board, now, now_s, width, _title(client), compact)
+        picture = view.snapshot(board, now, now_s, width, _title(client), compact, observer.listing)
         run.out.console.print(
             picture.rich(unicode=_has_signs(_encoding())), no_wrap=True, crop=False, soft_wrap=True
         )
     else:
-        for row in plain.plain_rows(board, now, now_s):
+        for row in plain.plain_rows(board, now, now_s, session_id, compact=compact):
             run.out.row(row)
     sys.stdout.flush()

@@ -61,13 +61,19 @@ def _row(worker: Worker, now: datetime) -> tuple[Cell, ...]:
         status_cell(worker.status.value, " (draining)" if worker.draining else ""),
         worker.host,
         str(worker.pid or ""),
-        f"{worker.slots_taken}/{worker.slots}",
+        slots_cell(worker),
         ", ".join(task.task_id for task in worker.tasks),
         str(worker.tasks_succeeded),
         str(worker.tasks_failed),
         age(worker.last_heartbeat_at, now),
         worker.session_id or "all",
     )
+
+
+def slots_cell(worker: Worker) -> str:
+    """Slots at work of all, such as `1/2`; `1/1 +1` when tasks for one more were sent ahead."""
+    ahead = worker.slots_taken - worker.slots
+    return f"{min(worker.slots_taken, worker.slots)}/{worker.slots}" + (f" +{ahead}" if ahead > 0 else "")
 
 
 def utilization_percent(summary: Summary) -> float:

@@ -133,7 +133,7 @@ def _of_task(task: TaskSummary) -> _Told:
         f"{task.session_id}/{task.task_id}",
         word,
         (task.status, task.attempt, blockers),
-        "  ".join(details_of(task)),
+        ", ".join(details_of(task)),
         task.is_over,
     )
 
@@ -143,11 +143,11 @@ def _of_session(session: Session) -> _Told:
     details = session.name
     if session.is_over:
         counts = session.counts
-        details += f"  {counts.succeeded} succeeded, {counts.failed} failed"
+        details += f", {counts.succeeded} succeeded, {counts.failed} failed"
         if session.started_at and session.ended_at:
             details += f" in {format_duration((session.ended_at - session.started_at).total_seconds())}"
     elif not session.open:
-        details += "  closed"
+        details += ", closed"
     return _Told(
         ("session", session.session_id, ""),
         session.session_id,

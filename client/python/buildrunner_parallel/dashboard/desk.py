@@ -114,15 +114,20 @@ class Desk:
             ids = [one.session_id for one in waiting[:EXPLAINED_SESSIONS]]
             self._look("reasons", 2.0, lambda: self._explain(ids))
 
-    def look_at_all(self, board: Board) -> None:
-        """The same in the caller's thread, with the answers taken in. Raises the errors of errors.py."""
+    def look_at_all(self, board: Board, session_id: str = "") -> None:
+        """The same in the caller's thread, with the answers taken in, and with the list of a session's tasks.
+
+        Raises the errors of errors.py.
+        """
         self._recent_sessions()
-        for session_id in list(board.unread):
-            self._tasks_of(session_id)
+        for unread_id in list(board.unread):
+            self._tasks_of(unread_id)
         self._heartbeats()
         self._lock_waiters(len(board.waiting))
         waiting = [one for one in board.sessions.values() if one.counts.queued + one.counts.blocked]
         self._explain([one.session_id for one in waiting if not one.is_over][:EXPLAINED_SESSIONS])
+        if session_id:
+            self._list(session_id, Filter())
         while not self.results.empty():
             self.results.get()(board)
 

@@ -140,7 +140,9 @@ class Board:
         if pace is None:
             self.paces[session_id] = Pace(session, now_s)
         else:
-            self.throughput.add(_worked_off(session) - _worked_off(pace.session), now_s)
+            more = _worked_off(session) - _worked_off(pace.session)
+            self.throughput.add(more, now_s)
+            pace.throughput.add(more, now_s)
             pace.see(session, now_s)
         self.sessions[session_id] = session
         if session.is_over:

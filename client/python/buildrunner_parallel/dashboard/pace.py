@@ -20,6 +20,8 @@ class Pace:
         self._samples: deque[tuple[float, int]] = deque([(now_s, session.done_tasks)])
         self._changed_at_s = now_s
         self.session = session
+        # What of it ran to its end, for the figures of the session alone; fed by whoever counts that.
+        self.throughput = Throughput()
 
     def see(self, session: Session, now_s: float) -> None:
         """Takes in a new state. After a retry fewer may be done than before: then it begins anew."""

@@ -10,13 +10,19 @@ from buildrunner_parallel.durations import format_duration
 from buildrunner_parallel.records import record_to_json
 
 from . import lists, phrases
-from .fold import Board, contended, wall_time_s
+from .fold import Board, Contended, contended, wall_time_s
+from .narrowing import concerns, only
 from .panels import slots_at_work, task_word
 
 
-def plain_rows(board: Board, now: datetime, now_s: float) -> Iterator[Sequence[str]]:
-    """A table for each panel that has something: its headings, its rows, and an empty row before the next."""
-    for index, (heading, rows) in enumerate(_tables(board, now, now_s)):
+def plain_rows(
+    board: Board, now: datetime, now_s: float, session_id: str = "", *, compact: bool = False
+) -> Iterator[Sequence[str]]:
+    """A table for each panel that has something: its headings, its rows, and an empty row before the next.
+
+    With a session of that alone; `compact` leaves out workers and tasks.
+    """
+    for index, (heading, rows) in enumerate(_tables(board, now, now_s, session_id, compact)):
         if index:
             yield ()
         yield heading
@@ -24,23 +30,24 @@ def plain_rows(board: Board, now: datetime, now_s: float) -> Iterator[Sequence[s
 
 
 def _tables(
-    board: Board, now: datetime, now_s: float
+    board: Board, now: datetime, now_s: float, session_id: str, compact: bool
 ) -> Iterator[tuple[tuple[str, ...], Sequence[Sequence[str]]]]:
+    waited = _waited(board, session_id)
+    board = only(board, session_id) if session_id else board
     figures = statistics_data(board, now_s)
     yield ("STATISTIC", "VALUE"), [(name, str(value)) for name, value in figures.items()]
     yield (
         ("SESSION", "NAME", "STATUS", "DONE", "TOTAL", "PERCENT", "FAILED", "TIME", "PACE"),
         [_session_row(board, one, now, now_s) for one in lists.sessions(board)],
     )
-    if board.workers:
+    if board.workers and not compact:
         yield (
             ("WORKER", "STATUS", "SLOTS", "TASKS", "HOST", "HEARTBEAT"),
             [_worker_row(one, now) for one in lists.workers(board)],
         )
-    tasks = lists.tasks(board)
+    tasks = () if compact else lists.tasks(board)
     if tasks:
         yield ("TASK", "STATUS", "SESSION", "TIME", "WORKER", "WHAT"), [_task_row(one, now) for one in tasks]
-    waited = contended(board)
     if waited:
         yield ("PATH", "HELD BY", "FOR", "WAITERS"), [_lock_row(one, now) for one in waited]
     if board.failures:
@@ -48,6 +55,10 @@ def _tables(
             ("FAILED", "SESSION", "AGO", "ERROR"),
             [_failure_row(one, now) for one in reversed(board.failures.values())],
         )
+
+
+def _waited(board: Board, session_id: str) -> list[Contended]:
+    return [one for one in contended(board) if not session_id or concerns(one, session_id)]
 
 
 def _session_row(board: Board, session: Any, now: datetime, now_s: float) -> tuple[str, ...]:
@@ -113,8 +124,10 @@ def statistics_data(board: Board, now_s: float) -> dict[str, Any]:
     }
 
 
-def data(board: Board, now_s: float) -> dict[str, Any]:
-    """Everything on the overview, with the records' own field names."""
+def data(board: Board, now_s: float, session_id: str = "") -> dict[str, Any]:
+    """Everything on the overview, or of one session, with the records' own field names."""
+    waited = _waited(board, session_id)
+    board = only(board, session_id) if session_id else board
     return {
         "statistics": statistics_data(board, now_s),
         "sessions": [record_to_json(one) for one in lists.sessions(board)],
@@ -127,7 +140,7 @@ def data(board: Board, now_s: float) -> dict[str, Any]:
                 "holders": [record_to_json(holder) for holder in one.holders],
                 "waiters": [record_to_json(waiter) for waiter in one.waiters],
             }
-            for one in contended(board)
+            for one in waited
         ],
         "failures": [record_to_json(one) for one in reversed(board.failures.values())],
     }

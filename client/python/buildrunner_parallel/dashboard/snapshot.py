@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .desk import Desk
 from .fold import Board
+from .lists import Listing
 from .reading import read_change
 
 if TYPE_CHECKING:
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Follows the feed without a loop: `refresh` brings its board up to date."""
+    """Follows the feed without a loop: `refresh` brings its board up to date.
 
-    def __init__(self, client: Client) -> None:
+    A session that is named is on it however long ago it ended, with its failures and the list of its tasks.
+    """
+
+    def __init__(self, client: Client, session_id: str = "") -> None:
         self.board = Board()
+        self._client = client
+        self._session_id = session_id
         self._watcher = client.watch(read=read_change)
         self._desk = Desk(client, lambda: None, threads=False)
 
@@ -46,5 +52,19 @@ class Observer:
             elif self.board.loaded and left_s <= 0:
                 break
         time.sleep(max(0.0, deadline_s - time.monotonic()))
-        self._desk.look_at_all(self.board)
+        if self._session_id:
+            self._see_to(self._session_id)
+        self._desk.look_at_all(self.board, self._session_id)
         return self.board
+
+    def _see_to(self, session_id: str) -> None:
+        if session_id not in self.board.sessions:
+            self.board.take_sessions([self._client.get_session(session_id)], time.monotonic())
+        if self._desk.listing is None:
+            # Of sessions that are over the feed's snapshot has no failures.
+            self.board.unread.add(session_id)
+
+    @property
+    def listing(self) -> Listing | None:
+        """The tasks of the session that was named."""
+        return self._desk.listing

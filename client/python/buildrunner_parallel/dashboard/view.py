@@ -17,7 +17,7 @@ from .frame import Frame
 from .lists import SESSIONS, TASKS, WORKERS, Listing
 from .panels import Panel, drawn
 from .phrases import age
-from .ui import Entries, Ui, marked
+from .ui import Entries, Page, Ui, marked
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 15
 WIDE = 150
@@ -269,11 +269,17 @@ def shares(wanted: list[int], weights: list[int], height: int) -> list[int]:
 
 
 def snapshot(
-    board: Board, now: datetime, now_s: float, width: int, title: str = "", compact: bool = False
+    board: Board,
+    now: datetime,
+    now_s: float,
+    width: int,
+    title: str = "",
+    compact: bool = False,
+    listing: Listing | None = None,
 ) -> Frame:
-    """The overview once, without keys, as high as it needs to be up to 200 lines."""
-    ui = Ui(compact=compact)
-    scene = Scene(board, now, now_s, width, 200, ui=ui, title=title, interactive=False)
+    """The overview once, or the page of the session that was listed, without keys; up to 200 lines."""
+    ui = Ui(compact=compact) if listing is None else Ui(pages=(Page("session", listing.session_id),))
+    scene = Scene(board, now, now_s, width, 200, ui=ui, listing=listing, title=title, interactive=False)
     whole = frame(scene)
     lines = list(whole.lines)
     while lines and not "".join(text for text, _ in lines[-1]).strip():
