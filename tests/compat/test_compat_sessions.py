@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from datetime import datetime, timedelta
 
 import pytest
@@ -294,7 +296,7 @@ def test_old_sessions_are_removed_by_when_they_were_completed(manager, session):
     session.completed_at = datetime.now() - timedelta(days=10)
     manager._save()
     assert datetime.now() - session.completed_at > timedelta(days=9)
-    assert manager.cleanup_old_sessions(days=30) == 0
+    assert manager.cleanup_old_sessions(days=30) == manager.cleanup_old_sessions(days=10**12) == 0
     assert manager.cleanup_old_sessions(days=7) == 1
     assert manager.get_session(session.session_id) is None
     assert {recent.session_id, running.session_id} <= set(manager.sessions)
@@ -314,13 +316,27 @@ def test_data_goes_there_and_back(manager, session):
     data = session.to_dict()
     assert json.loads(json.dumps(data)) == data
     assert data["status"] == "running" and data["files_locked"] == [] and isinstance(data["created_at"], str)
-    copy = Session.from_dict(data)
-    assert copy is not session and copy.to_dict() == data
-    assert (copy.created_at.isoformat(), copy.files_locked) == (data["created_at"], set())
+    plain = Session.from_dict(data)
+    assert plain is not session and plain.to_dict() == data
+    assert (plain.created_at.isoformat(), plain.files_locked) == (data["created_at"], set())
     for name, value in (("status", SessionStatus.FAILED), ("completed_tasks", 4), ("name", "plain data")):
-        setattr(copy, name, value)
-        assert getattr(copy, name) == value
+        setattr(plain, name, value)
+        assert getattr(plain, name) == value
     assert session.status is SessionStatus.RUNNING
+
+
+def test_a_copy_is_plain_data_and_a_manager_stays_what_it_is(manager, session):
+    for copied in (copy.copy(session), copy.deepcopy(session), pickle.loads(pickle.dumps(session))):
+        assert copied is not session and copied.to_dict() == session.to_dict()
+        copied.metadata["who"] = "a copy"
+    assert session.metadata == {"who": "me"}
+    assert pickle.loads(pickle.dumps(manager)).get_session(session.session_id) is session
+
+
+def test_a_time_must_be_one(manager, session):
+    manager.complete_session(session.session_id)
+    with pytest.raises(ValueError, match="must be a datetime, found '2026-01-01'"):
+        session.completed_at = "2026-01-01"
 
 
 def test_statuses_are_text():

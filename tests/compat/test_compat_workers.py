@@ -118,6 +118,40 @@ def test_a_task_may_be_assigned_again_under_its_id(coordinator, session):
     assert worker.tasks_completed == 3
 
 
+def test_a_task_assigned_very_often_costs_no_more_each_time(coordinator, session, monkeypatch):
+    client, asked = coordinator._home.client, []
+    submit = client.submit_task
+
+    def counted(*given):
+        asked.append(given)
+        return submit(*given)
+
+    monkeypatch.setattr(client, "submit_task", counted)
+    worker = coordinator.register_worker()
+    for run in range(30):
+        assert coordinator.assign_task("often", {"run": run}, session.session_id) == worker.worker_id
+        coordinator.complete_task(worker.worker_id, "often")
+    assert len(asked) == 30
+    coordinator._places.clear()  # as in another process
+    assert coordinator.assign_task("often", {"run": 30}, session.session_id) == worker.worker_id
+    assert len(asked) < 30 + 15
+    assert (worker.current_task, coordinator.get_task("often")) == ("often", {"run": 30})
+
+
+@pytest.mark.parametrize("unknown", ["ffffffff", "", None, 5])
+def test_unknown_workers_are_passed_over(coordinator, unknown):
+    coordinator.unregister_worker(unknown)
+    coordinator.heartbeat(unknown)
+    coordinator.complete_task(unknown, "a")
+    assert coordinator.get_worker(unknown) is None
+    assert coordinator.get_load_distribution()["total_completed"] == 0
+
+
+def test_an_id_that_is_no_text_is_refused(coordinator, session):
+    with pytest.raises(ValueError, match=r"^a task's id must be a text, found 5$"):
+        coordinator.assign_task(5, {}, session.session_id)
+
+
 def test_data_must_be_json(coordinator, session):
     with pytest.raises(ValueError, match=r"^the data of task 'a' must be JSON"):
         coordinator.assign_task("a", {"k": object()}, session.session_id)
@@ -270,12 +304,20 @@ c = WorkerCoordinator()
 c.HEARTBEAT_TIMEOUT = 0.3
 w = c.register_worker()
 c.assign_task('loose', {})
-print(w.worker_id, c._own_session_id, flush=True)
+print(w.worker_id, c._mine.own_session_id, flush=True)
 """
 
 
 def test_a_program_that_ends_takes_its_workers_along(place, manager):
-    worker_id, session_id = place.run("-c", _PROGRAM).stdout.split()
+    _nothing_is_left_of(place.run("-c", _PROGRAM), manager)
+
+
+def test_what_a_program_has_let_go_of_leaves_with_it_too(place, manager):
+    _nothing_is_left_of(place.run("-c", _PROGRAM + "import gc; del c, w; gc.collect()"), manager)
+
+
+def _nothing_is_left_of(program, manager):
+    worker_id, session_id = program.stdout.split()
     client = manager._home.client
     assert worker_id not in [one.worker_id for one in client.list_workers()]
     assert session_id not in [one.session_id for one in client.list_sessions()]

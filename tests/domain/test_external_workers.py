@@ -79,6 +79,18 @@ def test_a_late_report_of_the_silent_one_is_stale(stage, task, session):
     assert view(stage, other).worker.succeeded == view(stage, silent).worker.succeeded == 0
 
 
+def test_who_tells_the_end_of_a_task_is_not_silent(stage, task, session):
+    worker = passive(stage, lease_ms=2000)
+    submit(stage, task, session, "a", "b", "c")
+    for _ in range(3):
+        stage.wait(1.5)
+        finish(stage, worker)
+    found = view(stage, worker).worker
+    assert (found.status, found.succeeded, found.heartbeat_at_us) == ("idle", 3, stage.now.wall_us)
+    stage.wait(2.1)
+    assert view(stage, worker).worker.status == "offline"
+
+
 def test_a_heartbeat_revives_it(stage, task, session):
     worker = passive(stage, lease_ms=2000)
     stage.wait(3)

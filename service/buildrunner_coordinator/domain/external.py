@@ -72,6 +72,14 @@ def update(core: State, worker: Worker, command: UpdateWorker, now: Time) -> Non
         worker.status = WorkerStatus.BUSY if has_work else command.status
 
 
+def heard(core: State, worker_id: str, now: Time) -> None:
+    """It has told the end of what it had: a passive one, which may say nothing else, lives."""
+    worker = core.workers.get(worker_id)
+    if worker is not None and worker.is_passive:
+        worker.heartbeat_at_us = now.wall_us
+        workers.renew(core, worker, now)
+
+
 def lapse(core: State, worker: Worker, now: Time, reason: str) -> None:
     """Its lease is over: what it has goes back to the queue."""
     silent = "its worker was silent for longer than its lease"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from buildrunner_coordinator.domain import attempts, audits, endings, history, outputs
+from buildrunner_coordinator.domain import attempts, audits, endings, external, history, outputs
 from buildrunner_coordinator.domain import commands as c
 from buildrunner_coordinator.domain.ids import mix
 from buildrunner_coordinator.domain.model import Attempt, Merge, Outcome, Task, Time, Worker
@@ -75,6 +75,7 @@ def finished(core: State, command: c.Finished, now: Time) -> Acknowledge:
         return Acknowledge(attempt_id, fence, Disposition.OUTPUT_MISSING, attempt.output_bytes)
     _conclude(core, task, attempt, command, now)
     core.recent.add(attempt_id)
+    external.heard(core, command.worker_id, now)
     return Acknowledge(attempt_id, fence, _ACCEPTED, attempt.output_bytes)
 
 

@@ -10,43 +10,52 @@ import atexit
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING
-from weakref import WeakSet
+from dataclasses import dataclass, field
 
 from ..client import Client
 from ..errors import BuildRunnerError
-from .home import OWN_SESSION
-
-if TYPE_CHECKING:
-    from .worker_coordinator import WorkerCoordinator
+from .home import OWN_SESSION, Home
 
 PATIENCE_S = 1.0
 """A program that ends does not wait for a coordinator that is away."""
 
-_coordinators: WeakSet[WorkerCoordinator] = WeakSet()
+
+@dataclass
+class Belongings:
+    """What one WorkerCoordinator has brought into being. It is known here for as long as the program lives,
+    even if it lets the object itself go."""
+
+    home: Home
+    workers: set[str] = field(default_factory=set)
+    own_session_id: str = ""
+
+
+_belongings: list[Belongings] = []
 _process = os.getpid()
 
 
-def remember(coordinator: WorkerCoordinator) -> None:
-    _coordinators.add(coordinator)
+def belongings(home: Home) -> Belongings:
+    made = Belongings(home)
+    _belongings.append(made)
+    return made
 
 
 @atexit.register
 def _leave() -> None:
     if os.getpid() != _process:
         return  # a fork: the workers are its parent's
-    for coordinator in list(_coordinators):
-        if not (coordinator._registered or coordinator._own_session_id):
+    for mine in _belongings:
+        if not (mine.workers or mine.own_session_id):
             continue
         # Nothing can be done about a coordinator that is gone, and nothing needs to be.
         with contextlib.suppress(BuildRunnerError, ValueError, OSError):
-            client = coordinator._home.client
+            client = mine.home.client
             client._connection._relocate = None  # one that was stopped stays stopped
             client._connection.patience_s = client._connection.call_timeout_s = PATIENCE_S
-            for worker_id in coordinator._registered:
+            for worker_id in mine.workers:
                 client.unregister_worker(worker_id, reason="its program has ended")
-            if coordinator._own_session_id:
-                _remove(client, coordinator._own_session_id)
+            if mine.own_session_id:
+                _remove(client, mine.own_session_id)
 
 
 def remove_left_over(client: Client) -> None:

@@ -47,7 +47,8 @@ class Session:
     machine's clock. One that `from_dict` or the constructor made is plain data.
 
     `completed_at`, `status`, the counts and `metadata` can be set; what the coordinator decides raises
-    AttributeError. Sets are copies. A session that has been removed shows what it was.
+    AttributeError. Sets are copies. A copy of a session, also by pickle, is plain data. A session that has
+    been removed shows what it was.
     """
 
     def __init__(self, session_id: str, name: str, *values: Any, **named: Any) -> None:
@@ -285,6 +286,10 @@ class Session:
             given.pop("created_at", None)
         given["metadata"] = dict(given.get("metadata") or {})
         return cls(given.pop("session_id"), given.pop("name"), **given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, and what is sent to another process, is plain data."""
+        return Session.from_dict, (self.to_dict(),)
 
     def __repr__(self) -> str:
         now = self._read()

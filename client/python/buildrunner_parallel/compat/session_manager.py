@@ -38,6 +38,10 @@ class SessionManager:
         self._home = home_of(storage_path)
         import_sessions(self._home)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, and one that is sent to another process, sees the same sessions."""
+        return SessionManager, (self.storage_path, self.max_concurrent_sessions)
+
     # ----------------------------------------------------------------- finding
 
     @property
@@ -193,10 +197,14 @@ class SessionManager:
 
     def cleanup_old_sessions(self, days: float = 7) -> int:
         """Removes those that ended more than so many days ago; how many."""
-        limit = datetime.now() - timedelta(days=days)
+        now = datetime.now()
         over = (SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.CANCELLED)
         shown = [values_of(record) for record in self._records(over)]
-        old = [one.session_id for one in shown if one.completed_at is not None and one.completed_at < limit]
+        old = [
+            one.session_id
+            for one in shown
+            if one.completed_at is not None and (now - one.completed_at) / timedelta(days=1) > days
+        ]
         for begin in range(0, len(old), _DELETED_AT_ONCE):
             self._delete(old[begin : begin + _DELETED_AT_ONCE])
         self._home.changed()

@@ -12,7 +12,7 @@ from ..specs import ExternalWork, Payload, TaskSpec
 
 _JSON = "application/json"
 _SESSION = "session_id"
-_AGAIN = re.compile(r" \[run \d+\]$")
+_AGAIN = re.compile(r" \[run (\d+)\]$")
 
 
 def task_spec(task_id: str, data: Any, pool: str, *, given_session: str | None, worker_id: str) -> TaskSpec:
@@ -74,7 +74,12 @@ def given_id(task_id: str) -> str:
 
 def id_of_run(task_id: str, run: int) -> str:
     """A task's id is unique in its session; programs assign one again."""
-    return f"{task_id} [run {run}]"
+    return task_id if run == 1 else f"{task_id} [run {run}]"
+
+
+def number_of_run(name: str) -> int:
+    found = _AGAIN.search(name)
+    return int(found[1]) if found else 1
 
 
 def _json(task_id: str, data: Any) -> str:

@@ -17,6 +17,8 @@ def to_local(at: datetime | None) -> datetime | None:
 
 def to_utc(at: datetime) -> datetime:
     """A naive time is one of this machine's clock. Raises ValueError for one that no calendar has there."""
+    if not isinstance(at, datetime):
+        raise ValueError(f"a time must be a datetime, found {at!r}")
     try:
         return at.astimezone(UTC)
     except (OverflowError, OSError):

@@ -6,11 +6,12 @@ older one is never taken for that of a newer; where tasks were put, so that they
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError, RefusedError
@@ -20,7 +21,7 @@ from . import leaving
 from .errors import value_errors
 from .home import OWN_SESSION, Home, home_of
 from .statuses import WorkerStatus
-from .tasks import data_of, given_id, given_session_of, id_of_run, is_to_run, task_spec
+from .tasks import data_of, given_id, given_session_of, id_of_run, is_to_run, number_of_run, task_spec
 from .worker import CURRENT_TASK, Worker, current_task_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _WAITING = ("blocked", "queued")
 _IN_HANDS = frozenset({TaskStatus.ASSIGNED, TaskStatus.RUNNING})
 _HINTS = 10_000
-_MOST_RUNS = 1000
+_SMALL_STEPS = 8
 
 _Seen = dict[tuple[str, str], tuple[str, int]]
 
@@ -57,11 +58,9 @@ class WorkerCoordinator:
         self._home: Home = session_manager._home if session_manager is not None else home_of(None)
         self._pool = f"compat-{uuid.uuid4().hex[:12]}"
         self._workers: dict[str, Worker] = {}
-        self._registered: set[str] = set()
+        self._mine = leaving.belongings(self._home)
         self._seen: _Seen = {}
         self._places: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._own_session_id = ""
-        leaving.remember(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -87,7 +86,7 @@ class WorkerCoordinator:
                 self._pool, metadata=metadata, lease_s=self._lease_s()
             )
         self._home.changed()
-        self._registered.add(worker_id)
+        self._mine.workers.add(worker_id)
         return self._worker(worker_id)
 
     def unregister_worker(self, worker_id: str) -> None:
@@ -95,7 +94,7 @@ class WorkerCoordinator:
         if self._is_mine(worker_id):
             self._home.client.unregister_worker(worker_id, reason="its program unregistered it")
             self._home.changed()
-        self._registered.discard(worker_id)
+        self._mine.workers.discard(worker_id)
         self._workers.pop(worker_id, None)
 
     def get_worker(self, worker_id: str) -> Worker | None:
@@ -151,8 +150,10 @@ class WorkerCoordinator:
     def _records(self, statuses: tuple[str, ...] = ()) -> list[WorkerRecord]:
         return self._home.client.list_workers(statuses=statuses, pool=self._pool)
 
-    def _find(self, worker_id: str) -> WorkerRecord | None:
+    def _find(self, worker_id: object) -> WorkerRecord | None:
         """One of this object's."""
+        if not isinstance(worker_id, str):
+            return None
         try:
             record = self._home.client.get_worker(worker_id)
         except NotFoundError:
@@ -161,7 +162,7 @@ class WorkerCoordinator:
 
     def _is_mine(self, worker_id: str) -> bool:
         return (
-            worker_id in self._registered or worker_id in self._workers or self._find(worker_id) is not None
+            worker_id in self._mine.workers or worker_id in self._workers or self._find(worker_id) is not None
         )
 
     def _look(self, record: WorkerRecord) -> None:
@@ -178,9 +179,11 @@ class WorkerCoordinator:
         """The id of the worker that has it now, or None: then it is queued.
 
         The first idle worker gets it; with `worker_id` only that one, for as long as it is there. The first
-        task of a CREATED session starts it. Raises ValueError for data that is not JSON, and for a session
-        that has ended.
+        task of a CREATED session starts it. Raises ValueError for data that is not JSON, an id that is no
+        text, and a session that has ended.
         """
+        if not isinstance(task_id, str):
+            raise ValueError(f"a task's id must be a text, found {task_id!r}")
         to_run = is_to_run(task_data)
         bound = self._bound_to(worker_id, to_run)
         with value_errors(session_id):
@@ -272,19 +275,26 @@ class WorkerCoordinator:
     def _put(
         self, task_id: str, data: Any, session_id: str, given_session: str | None, bound: str
     ) -> tuple[TaskSummary, SessionRecord]:
-        name = task_id
-        for run in range(2, _MOST_RUNS):
+        for run in self._runs(task_id, session_id):
+            name = id_of_run(task_id, run)
             spec = task_spec(name, data, self._pool, given_session=given_session, worker_id=bound)
             try:
                 summary, session = self._home.client.submit_task(session_id, spec)
             except RefusedError as error:
                 if error.reason != "TASK_EXISTS":
                     raise
-                name = id_of_run(task_id, run)
                 continue
             self._place(task_id, session.session_id, name)
             return summary, session
-        raise ValueError(f"task {task_id!r} was assigned {_MOST_RUNS} times in session {session_id}")
+        raise AssertionError("there is always another number")
+
+    def _runs(self, task_id: str, session_id: str) -> Iterator[int]:
+        """Numbers to try, the likely one first. Where many are taken the steps grow, and some stay unused."""
+        last_session, name = self._places.get(task_id, ("", ""))
+        run = number_of_run(name) + 1 if last_session == session_id else 1
+        for tried in itertools.count():
+            yield run
+            run += 1 if tried < _SMALL_STEPS else tried
 
     def _bound_to(self, worker_id: str | None, to_run: bool) -> str:
         """The worker that is asked for, if there is one and it could have such a task."""
@@ -307,7 +317,7 @@ class WorkerCoordinator:
 
     def _own_session(self) -> str:
         """Where tasks are that were assigned without a session."""
-        if not self._own_session_id:
+        if not self._mine.own_session_id:
             client = self._home.client
             leaving.remove_left_over(client)
             who = {"pool": self._pool, "host": socket.gethostname(), "pid": os.getpid()}
@@ -315,11 +325,11 @@ class WorkerCoordinator:
                 "Tasks without a session", driver="owner", metadata={OWN_SESSION: who}
             )
             client.start_session(made.session_id)
-            self._own_session_id = made.session_id
-        return self._own_session_id
+            self._mine.own_session_id = made.session_id
+        return self._mine.own_session_id
 
     def _shown_session(self, session_id: str) -> str | None:
-        return None if session_id == self._own_session_id else session_id
+        return None if session_id == self._mine.own_session_id else session_id
 
     def _place(self, task_id: str, session_id: str, name: str) -> None:
         self._places[task_id] = (session_id, name)
