@@ -8,9 +8,11 @@ from tests.sim.planted import PLANTS
 from tests.sim.shrink import Run, run_seed
 
 WITHIN_SEEDS = 200
-FIRST_SEEDS = {"no-room-kept": 100, "taken-and-given-up": 200}
-"""Where the search begins: one takes a long rivalry for one worker, one a grant to a session that is paused
-and still runs something. Few seeds have these."""
+FIRST_SEEDS = {"every-pause-gives-up": 80, "no-room-kept": 100, "taken-and-given-up": 200}
+"""Where the search begins: two take a grant to a session that is paused and still runs something, one a long
+rivalry for one worker. Few seeds have these."""
+
+pytestmark = pytest.mark.timeout(600)  # up to 200 seeds, on however little of a processor
 
 
 def first_failure(name: str) -> Run | None:
