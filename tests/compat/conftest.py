@@ -94,7 +94,7 @@ class Place:
         """All of its processes have ended by themselves. Those that have not are killed."""
         deadline_s = time.monotonic() + GIVE_UP_S
         while self.processes() and time.monotonic() < deadline_s:
-            time.sleep(0.05)
+            time.sleep(0.2)  # each look reads the environment of every process of the machine
         left = self.processes()
         for one in left:
             one.send_signal(signal.SIGKILL)
