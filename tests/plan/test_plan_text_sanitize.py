@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildrunner_parallel.text import last_line, one_line, output_line, sanitize, shorten
+from buildrunner_parallel.text import last_line, one_line, output_line, sanitize, shorten, whole_percent
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,7 @@ def test_the_last_line_is_the_last_one_that_is_not_blank():
 def test_shorten_leaves_what_fits():
     assert shorten("abc", 3) == "abc"
     assert shorten("abcd", 3) == "ab…"
+
+
+def test_what_is_not_complete_is_never_said_to_be():
+    assert [whole_percent(100.0 * done / 1000) for done in (0, 9, 995, 999, 1000)] == [0, 0, 99, 99, 100]

@@ -1,6 +1,6 @@
 """The one `sanitize()`: what others wrote, made harmless for a terminal or a log line.
 
-Pure string functions only. Markup escaping belongs to who draws, JSON escaping to the JSON encoder.
+Pure functions only. Markup escaping belongs to who draws, JSON escaping to the JSON encoder.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ def _visible(match: re.Match[str]) -> str:
     if code == 0x7F:
         return "␡"
     return f"<U+{code:04X}>"
+
+
+def whole_percent(percent: float) -> int:
+    """Cut, not rounded: 100 is said of what is complete and of nothing else."""
+    return int(percent)
 
 
 def shorten(text: str, max_length: int) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from buildrunner_parallel.durations import format_age, format_duration
+from buildrunner_parallel.text import whole_percent
 
 from .render import Cell
 
@@ -52,7 +53,7 @@ def session_status(session: Session) -> Cell:
 
 def progress(session: Session) -> str:
     """Such as `12/50 (24%)`."""
-    return f"{session.done_tasks}/{session.total_tasks} ({session.progress_percent:.0f}%)"
+    return f"{session.done_tasks}/{session.total_tasks} ({whole_percent(session.progress_percent)}%)"
 
 
 def counts(tally: TaskCounts) -> str:

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..text import one_line
+from ..text import one_line, whole_percent
 from .config import DashboardConfig
 from .picture import Picture, running_tasks
 from .session import values_of
@@ -36,7 +36,8 @@ def sessions_table(picture: Picture, config: DashboardConfig) -> Table:
     for record in active[: config.max_sessions_display]:
         one = values_of(record)
         failed = f", {one.failed_tasks} failed" if one.failed_tasks else ""
-        amount = Text(f"{one.completed_tasks}/{one.total_tasks}{failed}  {one.progress_percent:.0f}%")
+        percent = whole_percent(one.progress_percent)
+        amount = Text(f"{one.completed_tasks}/{one.total_tasks}{failed}  {percent}%")
         bar = ProgressBar(total=100.0, completed=one.progress_percent)
         cells: list[RenderableType] = [Text(one.session_id), _name(one.name), _word(one.status.value)]
         table.add_row(*cells, *(() if config.compact_mode else (bar,)), amount)

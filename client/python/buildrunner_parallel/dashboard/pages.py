@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from buildrunner_parallel.records import Attempt, Session, Task, TaskSummary, Wait
+from buildrunner_parallel.text import whole_percent
 
 from . import panels, phrases
 from .cells import Line, Span, clean, fit, padded, width_of
@@ -87,7 +88,8 @@ def _session_head(scene: Scene, session: Session, width: int) -> list[Line]:
     told = pace.phrase(scene.now_s) if pace is not None and not session.is_over else ""
     counts, total = session.counts, session.total_tasks or 1
     wall = age(wall_time_s(session, now))
-    right = f"  {int(session.progress_percent)}%  {amount(session.done_tasks)}/{amount(session.total_tasks)}"
+    percent = whole_percent(session.progress_percent)
+    right = f"  {percent}%  {amount(session.done_tasks)}/{amount(session.total_tasks)}"
     right += f"  {told}" if told else ""
     used = width_of(right) + 2 + (14 if width >= 100 else 0)
     bar_width = max(10, min(70, width - used))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from buildrunner_parallel.records import Session, TaskSummary, Worker
+from buildrunner_parallel.text import whole_percent
 
 from . import phrases
 from .cells import GAP, Column, Line, Span, clean, fit, fitted, need_of, padded, row, width_of
@@ -135,7 +136,7 @@ def session_cells(board: Board, session: Session, now: datetime, now_s: float, b
         (session.session_id, "dim"),
         state_span(word),
         phrases.bar(session.progress_percent / 100, at_work, bar_width, style),
-        (f"{int(session.progress_percent)}%", ""),
+        (f"{whole_percent(session.progress_percent)}%", ""),
         (f"{amount(session.done_tasks)}/{amount(session.total_tasks)}{more}", ""),
         (f"✗{amount(counts.failed)}" if counts.failed else "", "bad"),
         (told, "dim"),

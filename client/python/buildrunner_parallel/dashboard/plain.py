@@ -8,6 +8,7 @@ from typing import Any
 
 from buildrunner_parallel.durations import format_duration
 from buildrunner_parallel.records import record_to_json
+from buildrunner_parallel.text import whole_percent
 
 from . import lists, phrases
 from .fold import Board, Contended, contended, wall_time_s
@@ -69,7 +70,7 @@ def _session_row(board: Board, session: Any, now: datetime, now_s: float) -> tup
         phrases.session_word(session),
         str(session.done_tasks),
         str(session.total_tasks),
-        f"{session.progress_percent:.0f}",
+        str(whole_percent(session.progress_percent)),
         str(session.counts.failed),
         format_duration(wall_time_s(session, now)),
         pace.phrase(now_s) if pace is not None and not session.is_over else "",
