@@ -59,7 +59,7 @@ def test_in_a_pipe_each_event_is_a_line_with_its_revision(story, br):
         ["15", "pool", "all sessions", "", "4 wanted"],
     ]
     assert rows(result)[4][1] == "2026-11-23T11:59:59Z"
-    assert rows(result)[4][6] == "4.0s worker d4e5f6a7 exit code 3"
+    assert rows(result)[4][6] == "4.0s, worker d4e5f6a7, exit code 3"
 
 
 def test_going_on_from_any_line_leaves_nothing_out(story, br):
@@ -88,7 +88,7 @@ def test_on_a_terminal_it_reads_as_a_sentence_and_narrow_ones_drop_the_details(s
     assert "11:59:59  task     c0ffee01/unit  running -> failed  4.0s  worker" not in terminal("watch").stdout
     story.events = list(events)
     wide = terminal("watch", columns=200).stdout
-    assert "11:59:59  task     c0ffee01/unit  running -> failed  4.0s worker d4e5f6a7 exit code 3" in wide
+    assert "11:59:59  task     c0ffee01/unit  running -> failed  4.0s, worker d4e5f6a7, exit code 3" in wide
     story.events = events
     narrow = terminal("watch", columns=40).stdout
     assert "11:59:59  task  c0ffee01/unit  running -> failed\n" in narrow
