@@ -79,6 +79,13 @@ def test_backup_tells_where_and_how_much(build, br, tmp_path):
     assert result.stdout == f"Wrote {tmp_path / 'copy.db'} (8.0 KiB)\n"
 
 
+def test_a_copy_that_cannot_be_written_names_the_file_that_was_asked_for(build, br, tmp_path):
+    build.failing["backup"] = OSError(28, "No space left on device", str(tmp_path / ".b.db.x1y2"))
+    result = br("backup", str(tmp_path / "b.db"))
+    told = f"{tmp_path / 'b.db'} cannot be written: No space left on device; name another file\n"
+    assert (result.exit_code, result.stderr) == (1, told)
+
+
 def test_backup_writes_over_nothing(build, br, tmp_path):
     (tmp_path / "copy.db").write_text("precious")
     for file, told in (

@@ -17,7 +17,7 @@ def unread(monkeypatch):
         raise BrokenPipeError
 
     monkeypatch.setattr(start_module, "_phrase", broken)
-    monkeypatch.setattr(command, "_silence_stdout", lambda: None)  # Here it is no file.
+    monkeypatch.setattr(command, "silence_stdout", lambda: None)  # Here it is no file.
 
 
 def test_a_session_that_got_no_task_before_its_reader_went_is_cancelled(fake, br, unread, tmp_path):

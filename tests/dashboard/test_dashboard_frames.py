@@ -156,6 +156,23 @@ def test_the_status_bar_asks_types_tells_or_lists_the_keys():
     assert "p pause" in bar(width=200)
 
 
+def test_a_long_notice_was_cut_before_it_said_what_to_do():
+    board = scenes.afternoon()
+    notice = (
+        f"Task 'z' of session {BUILD} cannot run again: only failed, skipped and cancelled tasks can. "
+        "Wait until it is over."
+    )
+    for width in (60, 80):
+        ui = Ui(notice=notice, notice_until_s=NOW_S + 1)
+        lines = frame(scene(board, width, 24, ui=ui)).plain().splitlines()
+        assert len(lines) == 24
+        told = " ".join(" ".join(lines[-3:]).split())
+        assert notice in told and told.endswith(notice)
+    endless = Ui(notice="word " * 200, notice_until_s=NOW_S + 1)
+    lines = frame(scene(board, 80, 24, ui=endless)).plain().splitlines()
+    assert len(lines) == 24 and lines[-1].rstrip().endswith("…") and "word" not in lines[-4]
+
+
 def test_states_are_told_by_words_and_signs_and_not_by_colour_alone():
     picture = frame(scene(scenes.afternoon(), 200, 50)).plain()
     for told in ("● running", "‖ paused", "✗ failed", "○ idle", "↓ draining", "✗ offline", "◇ waiting"):

@@ -36,8 +36,11 @@ class BackupFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._made.unlink(missing_ok=True)
+        try:
+            # On a full disk this fails, too.
+            self._file.close()
+        finally:
+            self._made.unlink(missing_ok=True)
 
     def write(self, piece: wire.BackupResponse) -> None:
         self._expected = piece.total_bytes or self._expected

@@ -19,10 +19,10 @@ from typer.main import get_command
 
 from .command import CoordinatorOption, JsonOption, NoColorOption, QuietOption, TokenFileOption, settings_of
 from .command_table import GUARD, PARALLEL
-from .exit_codes import INTERRUPTED
+from .exit_codes import DONE, INTERRUPTED, REFUSED
 from .invocation import program_name
 from .lazy_command import add_lazily
-from .render import complain
+from .render import complain, is_output_fault, output_fault, silence_stdout
 from .usage import OneLineGroup
 
 COMPLETE_VARIABLE = "_BR_COMPLETE"
@@ -131,16 +131,25 @@ def _run(app: typer.Typer, name: str, group: str) -> None:
     shell = os.environ.get(COMPLETE_VARIABLE)
     if shell:
         _complete(app, shell)
-    if sys.argv[1:] == ["--version"]:
-        # Asked for by editors and prompts all the time: not worth loading what converts options.
-        print(DISTRIBUTION, version())
-        return
     try:
+        if sys.argv[1:] == ["--version"]:
+            # Asked for by editors and prompts all the time: not worth loading what converts options.
+            print(DISTRIBUTION, version(), flush=True)
+            return
         app(prog_name=name if group else Path(name).name, obj=Settings(program=program_name(name, group)))
     except KeyboardInterrupt:
         complain("Interrupted.")
         _end_at_once_from_now_on()
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        # Of what is shown before any command runs: help pages, the version.
+        silence_stdout()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(DONE)
+        if not is_output_fault(error):
+            raise
+        complain(output_fault(error))
+        sys.exit(REFUSED)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _end_at_once_from_now_on()

@@ -23,7 +23,7 @@ from . import exit_codes
 from .help_page import ShownCommand
 from .invocation import Invocation, Settings
 from .lock_phrases import conflict_lines
-from .render import complain, complain_lines
+from .render import complain, complain_lines, is_output_fault, output_fault, silence_stdout
 
 LOG_LINES = 10
 _PANEL = "Everywhere"
@@ -108,16 +108,11 @@ def guarded(invocation: Invocation, call: Callable[[], None]) -> None:
         complain(f"Interrupted. {invocation.come_back}".rstrip())
         raise typer.Exit(exit_codes.INTERRUPTED) from None
     except BrokenPipeError:
-        _silence_stdout()
+        silence_stdout()
         raise typer.Exit(exit_codes.DONE) from None
     except Exception as error:
         # The last barrier before the user; `_explain` re-raises what it does not know when asked to debug.
         raise typer.Exit(_explain(invocation, error)) from None
-
-
-def _silence_stdout() -> None:
-    # Python flushes standard output once more at its end, and would complain there.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(run: Invocation, error: Exception) -> int:
@@ -130,6 +125,10 @@ def _explain(run: Invocation, error: Exception) -> int:
         return _explain_ours(run, error)
     if type(error).__name__ == "PlanError":
         complain_lines(error.lines)  # type: ignore[attr-defined]
+        return exit_codes.REFUSED
+    if isinstance(error, OSError) and is_output_fault(error):
+        silence_stdout()
+        complain(f"{output_fault(error)} {run.come_back}".rstrip())
         return exit_codes.REFUSED
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""

@@ -139,7 +139,11 @@ def backup(
         fault = "is there already" if file.exists() else "cannot be made: there is no such directory"
         raise FileExistsError(1, f"{file} {fault}; name another file")
     with run.existing() as client:
-        size_bytes = client.backup(file)
+        try:
+            size_bytes = client.backup(file)
+        except OSError as error:
+            fault = f"{file} cannot be written: {error.strerror or error}; name another file"
+            raise OSError(1, fault) from None
     if run.settings.as_json:
         return run.out.document(backup={"file": str(file), "size_bytes": size_bytes})
     return run.out.line(f"Wrote {file} ({size(size_bytes)})")

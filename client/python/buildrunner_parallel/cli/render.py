@@ -5,6 +5,7 @@ Every text that leaves through here is sanitized; none is ever read as markup. K
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -195,3 +196,21 @@ def _write_error(text: str) -> None:
     except (OSError, ValueError):
         # Nobody reads standard error any more; the exit code still tells.
         return
+
+
+_OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def is_output_fault(error: OSError) -> bool:
+    """Whether something could not be written, and no file has a name in it: so it is the output."""
+    return error.filename is None and error.errno in _OUTPUT_FAULTS
+
+
+def output_fault(error: OSError) -> str:
+    """The sentence about that."""
+    return f"The output cannot be written: {error.strerror}."
+
+
+def silence_stdout() -> None:
+    """Nothing more goes there. Python flushes it once more at its end, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ from .ui import Entries, Page, Ui, marked
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 15
 WIDE = 150
+MOST_NOTICE_LINES = 3
 _DIVIDER = 3
 
 
@@ -64,20 +65,27 @@ def frame(scene: Scene) -> Frame:
     else:
         body = overview(scene, width, body_height)
     body = body[:body_height] + [((" " * width, ""),)] * (body_height - len(body))
-    return Frame((header(scene, width), *body, status_bar(scene, width)), width, height)
+    # A long notice goes over the last lines of the page: what to do stands at its end.
+    last = _notice_lines(scene, width) or [status_bar(scene, width)]
+    return Frame((header(scene, width), *body[: height - 1 - len(last)], *last), width, height)
 
 
 def _too_small(width: int, height: int) -> list[Line]:
     text = f"This needs {LEAST_WIDTH}x{LEAST_HEIGHT}, here are {width}x{height}. Enlarge it, or q."
-    words, lines = text.split(), [""]
-    for word in words:
+    shown = [fit(((line, "alarm"),), width) for line in _wrapped(text, width)[:height]]
+    return shown + [((" " * width, ""),)] * (height - len(shown))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Words in lines of `width` cells; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
-        if len(joined) > width and lines[-1]:
+        if width_of(joined) > width and lines[-1]:
             lines.append(word)
         else:
             lines[-1] = joined
-    shown = [fit(((line, "alarm"),), width) for line in lines[:height]]
-    return shown + [((" " * width, ""),)] * (height - len(shown))
+    return lines
 
 
 # ----------------------------------------------------------------- the first and the last line
@@ -123,7 +131,7 @@ _SHORT_KEYS = {
 
 
 def status_bar(scene: Scene, width: int) -> Line:
-    """A question, what is being typed, what was told, or else the keys."""
+    """A question, what is being typed, or else the keys."""
     ui = scene.ui
     if not scene.interactive:
         return fit((("", ""),), width)
@@ -139,12 +147,22 @@ def status_bar(scene: Scene, width: int) -> Line:
             ),
             width,
         )
-    if ui.notice and scene.now_s < ui.notice_until_s:
-        return fit(((f" {ui.notice}", ui.notice_style),), width)
     text = _KEYS[ui.page.kind]
     if len(text) + 2 > width:
         text = _SHORT_KEYS[ui.page.kind]
     return _with_keys(text, width)
+
+
+def _notice_lines(scene: Scene, width: int) -> list[Line]:
+    """What was told, in up to MOST_NOTICE_LINES; nothing while something is asked or typed, or later."""
+    ui = scene.ui
+    is_hidden = not scene.interactive or ui.question is not None or ui.typing is not None
+    if is_hidden or not ui.notice or scene.now_s >= ui.notice_until_s:
+        return []
+    lines = _wrapped(ui.notice, width - 2)
+    rest = " ".join(lines[MOST_NOTICE_LINES - 1 :])
+    lines = [*lines[: MOST_NOTICE_LINES - 1], *([rest] if rest else [])]
+    return [fit(((f" {line}", ui.notice_style),), width) for line in lines]
 
 
 def _question_bar(text: str, width: int) -> Line:
