@@ -31,3 +31,13 @@ pub use error::{Error, ErrorKind, Result};
 pub use held_locks::HeldLocks;
 pub use watch::{Watch, WatchOptions};
 pub use worker::{serve, HandlerError, TaskContext, Worker, WorkerOptions};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readmes_first_program_is_the_one_that_is_compiled() {
+        let readme = include_str!("../README.md");
+        let example = include_str!("../examples/first.rs");
+        assert!(readme.contains(&format!("<!-- examples/first.rs -->\n```rust\n{example}```")));
+    }
+}

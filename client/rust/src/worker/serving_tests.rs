@@ -87,7 +87,8 @@ async fn one_of_several_slots_waits_for_them() {
     let serving = serving(2);
     serving.take(assignment("small", 1, 1));
     serving.take(assignment("wide", 2, 2));
-    assert_eq!((serving.lock().used_slots, serving.lock().waiting), (1, 1));
+    assert_eq!(serving.lock().used_slots, 1);
+    assert_eq!(serving.lock().waiting, 1);
     let wide = serving.find("wide").unwrap();
     assert!(!wide.held().started);
     serving.find("small").unwrap().disown();
