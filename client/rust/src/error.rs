@@ -58,10 +58,10 @@ impl ErrorKind {
 
 /// What every call may end with. Decide by [`kind`](Self::kind) or [`reason`](Self::reason); the text is for people: it
 /// says what was wrong and what to do next.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error(Box<Inside>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Inside {
     kind: ErrorKind,
     reason: String,
@@ -132,6 +132,17 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0.message)
+    }
+}
+
+/// Fit to be read by people too, since `fn main() -> Result<()>` shows this.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self} ({}", self.kind().as_str())?;
+        if !self.reason().is_empty() {
+            write!(formatter, ", {}", self.reason())?;
+        }
+        formatter.write_str(")")
     }
 }
 
@@ -259,6 +270,13 @@ mod tests {
             assert_eq!((error.kind(), error.reason(), error.to_string().as_str()), (kind, reason, "said"));
             assert!(!error.is_passing(), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_main_that_returns_it_shows_one_line() {
+        let error = Error::with_reason(ErrorKind::NotFound, "TASK_NOT_FOUND", "there is no task x");
+        assert_eq!(format!("{error:?}"), "there is no task x (not_found, TASK_NOT_FOUND)");
+        assert_eq!(format!("{:?}", Error::new(ErrorKind::Timeout, "too long")), "too long (timeout)");
     }
 
     #[test]
