@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+
+import psutil
 
 from buildrunner_parallel.v1 import types_pb2 as types
 
@@ -153,4 +156,9 @@ def _ended(stage: Stage, session: str, task_id: str) -> types.Task | None:
 
 def _running_for(stage: Stage, task_id: str, worker_id: str) -> list[int]:
     """Pids of a task's processes that this worker started."""
-    return [one.pid for one in stage.processes_of(task_id) if one.environ().get("BR_WORKER_ID") == worker_id]
+    found = []
+    for one in stage.processes_of(task_id):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if one.environ().get("BR_WORKER_ID") == worker_id:
+                found.append(one.pid)
+    return found
