@@ -184,12 +184,18 @@ def _command_line(process: psutil.Process) -> str:
         return ""
 
 
+def _our_processes() -> dict[psutil.Process, str]:
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    lines = {process: _command_line(process) for process in children}
+    return {process: line for process, line in lines.items() if "buildrunner" in line}
+
+
 @pytest.fixture
 def nothing_left(monkeypatch, tmp_path):
-    """After the row no process of ours is left, and no folder."""
+    """After the row no process of ours is left that was not there before, and no folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    # Coordinators that other tests share live until the last of them.
+    before = _our_processes()
     yield
-    mine = psutil.Process(os.getpid()).children(recursive=True)
-    left = [line for line in map(_command_line, mine) if line]
-    assert [line for line in left if "buildrunner" in line] == []
+    assert [line for process, line in _our_processes().items() if process not in before] == []
     assert list(tmp_path.glob("br-bench-*")) == []
