@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pty
+import termios
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from buildrunner_parallel.cli import app as program
-from buildrunner_parallel.cli import invocation, phrases, render
+from buildrunner_parallel.cli import dashboard, invocation, phrases, render
 from buildrunner_parallel.cli.invocation import Settings
 from buildrunner_parallel.errors import DeadlineError, NoStateError, NotFoundError
 from buildrunner_parallel.records import (
@@ -58,6 +60,19 @@ def read_all(descriptor: int) -> str:
             data += os.read(descriptor, 65536)
         except BlockingIOError:
             return data.decode()
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """A pseudo-terminal that the dashboard is drawn on; gives what was written there."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
+    monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
+    os.set_blocking(ours, False)
+    yield lambda: read_all(ours)
+    os.close(ours)
+    os.close(theirs)
 
 
 class FakeFeed:

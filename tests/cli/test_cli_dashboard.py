@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import pty
-import termios
 
 import pytest
 
 from buildrunner_parallel.cli import dashboard
 from buildrunner_parallel.records import TaskStatus, TaskSummary
-from tests.cli.conftest import read_all
 
 
 @pytest.fixture
@@ -20,19 +16,6 @@ def busy(build, events):
     """The coordinator made of lists, with a feed that tells of its sessions and workers."""
     build.events = [events.snapshot(*build.sessions, *build.workers)]
     return build
-
-
-@pytest.fixture
-def screen(monkeypatch):
-    """A pseudo-terminal to draw on; gives what was written there."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
-    monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
-    os.set_blocking(ours, False)
-    yield lambda: read_all(ours)
-    os.close(ours)
-    os.close(theirs)
 
 
 def test_it_is_shown_for_as_long_as_was_asked_and_leaves_the_screen(busy, terminal, screen):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import termios
 from dataclasses import replace
 
 import pytest
 
-from buildrunner_parallel.cli import dashboard
 from buildrunner_parallel.records import (
     Attempt,
     EndedAttempt,
@@ -27,7 +23,6 @@ from buildrunner_parallel.records import (
     Worker,
 )
 from buildrunner_parallel.watch import WatchEvent
-from tests.cli.conftest import read_all
 
 
 @pytest.fixture
@@ -105,19 +100,6 @@ def test_it_makes_one_watch_call_for_that_session_alone(story, br):
     br("start", "Demo", "--watch")
     assert story.watches == 1
     assert ("watch", {"session_ids": ("c0ffee01",), "ended_tasks": True}) in story.calls
-
-
-@pytest.fixture
-def screen(monkeypatch):
-    """A pseudo-terminal that the dashboard is drawn on; gives what was written there."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    monkeypatch.setattr(dashboard, "_screen", lambda: theirs)
-    monkeypatch.setattr(dashboard, "_keyboard", lambda run: (None, False))
-    os.set_blocking(ours, False)
-    yield lambda: read_all(ours)
-    os.close(ours)
-    os.close(theirs)
 
 
 @pytest.mark.parametrize("columns", [80, 200])
