@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from buildrunner_coordinator.domain.eligibility import is_ready, may_place, serves, suits
 from buildrunner_coordinator.domain.locks import HELD
 from buildrunner_coordinator.domain.model import LockMode, PathRequest, Session, Task, Worker
 from buildrunner_coordinator.domain.paths import overlaps
-from buildrunner_coordinator.domain.placement import is_ready, may_place, serves, suits
 from tests.sim.trace import SimulationFault
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from buildrunner_coordinator.domain import (
     attempts,
     dependents,
+    eligibility,
     endings,
     placement,
     reports,
@@ -136,7 +137,7 @@ class SlotsIgnored(Patched):
     def _takes(self, worker: Any, _task: Task) -> bool:
         return bool(len(worker.attempts) < worker.credit)
 
-    def _suits(self, worker: Any, session_id: str, traits: Any, _original: Any = placement.suits) -> bool:
+    def _suits(self, worker: Any, session_id: str, traits: Any, _original: Any = eligibility.suits) -> bool:
         return bool(_original(worker, session_id, traits._replace(slots=1)))
 
 

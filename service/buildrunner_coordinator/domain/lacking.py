@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from buildrunner_coordinator.domain import external, history
+from buildrunner_coordinator.domain.eligibility import is_ready, may_place, runs_kind, serves, suits, takes
 from buildrunner_coordinator.domain.model import (
     Session,
     Task,
@@ -14,7 +15,6 @@ from buildrunner_coordinator.domain.model import (
     Worker,
     WorkerStatus,
 )
-from buildrunner_coordinator.domain.placement import is_ready, may_place, runs_kind, serves, suits, takes
 from buildrunner_coordinator.domain.replies import Wait
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.waits import listed

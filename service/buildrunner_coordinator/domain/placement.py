@@ -21,18 +21,15 @@ from buildrunner_coordinator.domain import (
     reserving,
     waiting,
 )
+from buildrunner_coordinator.domain.eligibility import has_room, is_ready, may_place, serves, suits, takes
 from buildrunner_coordinator.domain.model import (
     Session,
-    SessionStatus,
     Task,
-    TaskKind,
     TaskStatus,
     Time,
     Traits,
     Worker,
-    WorkerStatus,
 )
-from buildrunner_coordinator.domain.moves import held
 from buildrunner_coordinator.domain.queueing import Lane
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.stealing import make_way, rebalance
@@ -128,53 +125,6 @@ def _fail_deadlocked(core: State, now: Time) -> None:
         task.error = f"its wait closes a circle: {me} {conflicts.circle_phrase(core, steps)}"
         task.ended_at_us = now.wall_us
         endings.fail(core, task, "DEADLOCK", now)
-
-
-def has_room(worker: Worker) -> bool:
-    """It may hold one more attempt at least. A passive one says by its status whether it takes one."""
-    if worker.is_passive and worker.status is not WorkerStatus.IDLE:
-        return False
-    return worker.connected and serves(worker) and len(worker.attempts) < worker.credit
-
-
-def serves(worker: Worker) -> bool:
-    """It takes tasks, now or when its stream is back."""
-    return not worker.draining and worker.status in (WorkerStatus.IDLE, WorkerStatus.BUSY)
-
-
-def suits(worker: Worker, session_id: str, traits: Traits) -> bool:
-    """It is able and allowed to run such tasks of that session, leaving its load aside."""
-    if worker.session_id and worker.session_id != session_id:
-        return False
-    if traits.wanted_worker_id and traits.wanted_worker_id != worker.worker_id:
-        return False
-    if traits.slots > worker.slots or (traits.labels and not set(traits.labels) <= set(worker.labels)):
-        return False
-    return runs_kind(worker, traits)
-
-
-def runs_kind(worker: Worker, traits: Traits) -> bool:
-    if traits.kind is TaskKind.COMMAND:
-        return worker.kinds.commands
-    if traits.kind is TaskKind.HANDLER:
-        return traits.target in worker.kinds.handlers
-    return worker.kinds.external and worker.pool == traits.target
-
-
-def takes(worker: Worker, task: Task) -> bool:
-    """It has room for this task now. Only light tasks without locks are sent ahead of their slot."""
-    if len(worker.attempts) >= worker.credit:
-        return False
-    if worker.slots_taken + task.traits.slots <= worker.slots:
-        return True
-    return not task.files and task.traits.slots == 1
-
-
-def may_place(session: Session) -> bool:
-    """The session runs, and not as many tasks as it may."""
-    if session.status is not SessionStatus.RUNNING or session.ending_as is not None:
-        return False
-    return not session.max_parallel or held(session) < session.max_parallel
 
 
 class _OpenLane:
@@ -401,12 +351,3 @@ def _trim(core: State, lane: Lane) -> None:
     """Drops entries at the head whose task may not be placed; whatever changes that enters it anew."""
     while lane and not is_ready(core, lane[0][3]):
         heapq.heappop(lane)
-
-
-def is_ready(core: State, task: Task) -> bool:
-    """It waits for nothing but a worker, as far as is known."""
-    return (
-        task.status is TaskStatus.QUEUED
-        and task.not_before_us <= core.now.us
-        and task.key not in core.queue.waiters.behind
-    )

@@ -8,7 +8,8 @@ and the next pass places it anew.
 
 from __future__ import annotations
 
-from buildrunner_coordinator.domain import attempts, placement
+from buildrunner_coordinator.domain import attempts
+from buildrunner_coordinator.domain.eligibility import has_room, is_ready, may_place, serves, suits
 from buildrunner_coordinator.domain.model import Attempt, Session, Task, Time, Worker
 from buildrunner_coordinator.domain.state import State
 from buildrunner_coordinator.domain.timers import Timer
@@ -18,7 +19,7 @@ def rebalance(core: State, now: Time) -> None:
     kept = core.queue.kept
     idle = [
         w for w in core.workers.values()
-        if placement.has_room(w) and w.slots_taken < w.slots and w.worker_id not in kept
+        if has_room(w) and w.slots_taken < w.slots and w.worker_id not in kept
     ]  # fmt: skip
     if not idle:
         return
@@ -38,13 +39,13 @@ def make_way(core: State, now: Time) -> None:
     lanes = core.queue.lanes
     if len(lanes) < 2 and all(len(mine) < 2 for mine in lanes.values()):
         return
-    loaded = [w for w in core.workers.values() if w.slots_taken > w.slots and placement.serves(w)]
+    loaded = [w for w in core.workers.values() if w.slots_taken > w.slots and serves(w)]
     first = _first_in_line(core) if loaded else None
     if first is None:
         return
     session, task = first
     for worker in loaded:
-        if not placement.suits(worker, session.session_id, task.traits):
+        if not suits(worker, session.session_id, task.traits):
             continue
         surplus = _surplus(worker)
         if any(one.revoking for one in surplus):
@@ -63,11 +64,11 @@ def _first_in_line(core: State) -> tuple[Session, Task] | None:
     best: tuple[tuple[int, int, int], Session, Task] | None = None
     for session_id, lanes in core.queue.lanes.items():
         session = core.sessions[session_id]
-        if not placement.may_place(session):
+        if not may_place(session):
             continue
         for traits, lane in lanes.items():
             task = lane[0][3] if lane else None
-            if task is None or task.files or traits.slots > 1 or not placement.is_ready(core, task):
+            if task is None or task.files or traits.slots > 1 or not is_ready(core, task):
                 continue
             rank = (-traits.priority, session.slots_taken, session.order)
             if best is None or rank < best[0]:
@@ -111,4 +112,4 @@ def _take_back(core: State, thief: Worker, surplus: list[Attempt], now: Time) ->
 
 def _suits(core: State, thief: Worker, attempt: Attempt) -> bool:
     task = core.attempts[attempt.attempt_id]
-    return not task.files and placement.suits(thief, task.session_id, task.traits)
+    return not task.files and suits(thief, task.session_id, task.traits)
