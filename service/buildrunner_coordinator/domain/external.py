@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from buildrunner_coordinator.domain import finding, views, workers
 from buildrunner_coordinator.domain.model import TaskKind, Time, Traits, Worker, WorkerStatus
 from buildrunner_coordinator.domain.refusals import Reason, Refusal
-from buildrunner_coordinator.domain.replies import PoolTaskPage
+from buildrunner_coordinator.domain.replies import PoolTaskPage, WorkerView
 from buildrunner_coordinator.domain.timers import Timer
 
 if TYPE_CHECKING:
@@ -53,7 +53,16 @@ def list_pool_tasks(core: State, command: ListPoolTasks, now: Time) -> Callable[
     return page
 
 
-def update(core: State, worker: Worker, command: UpdateWorker, now: Time) -> None:
+def update_worker(core: State, command: UpdateWorker, now: Time) -> Callable[[], WorkerView]:
+    worker = workers.find(core, command.worker_id)
+    _set_what_owners_may(core, worker, command, now)
+    if command.metadata_json is not None:
+        worker.metadata_json = command.metadata_json
+    core.journal.workers[worker.worker_id] = worker
+    return lambda: views.worker_view(worker)
+
+
+def _set_what_owners_may(core: State, worker: Worker, command: UpdateWorker, now: Time) -> None:
     """What only the owner of an external worker may set. Raises Refusal (UNSUPPORTED)."""
     given = (command.status, command.lease_ms, command.heartbeat_at_us, command.succeeded, command.failed)
     if not any(one is not None and one != 0 for one in given):

@@ -55,7 +55,7 @@ HANDLERS: Final[dict[type, Callable[..., Any]]] = {
     c.WorkerDied: workers.worker_died,
     c.DrainWorker: workers.drain_worker,
     c.DrainAll: workers.drain_all,
-    c.UpdateWorker: workers.update_worker,
+    c.UpdateWorker: external.update_worker,
     c.ReadWorker: workers.read_worker,
     c.ListWorkers: workers.list_workers,
     c.SetPool: workers.set_pool,

@@ -161,17 +161,6 @@ def drain_all(core: State, command: c.DrainAll, now: Time) -> int:
     return len(chosen)
 
 
-def update_worker(core: State, command: c.UpdateWorker, now: Time) -> Callable[[], WorkerView]:
-    from buildrunner_coordinator.domain import external
-
-    worker = find(core, command.worker_id)
-    external.update(core, worker, command, now)
-    if command.metadata_json is not None:
-        worker.metadata_json = command.metadata_json
-    core.journal.workers[worker.worker_id] = worker
-    return lambda: views.worker_view(worker)
-
-
 def read_worker(core: State, command: c.ReadWorker, now: Time) -> Callable[[], WorkerView]:
     worker = find(core, command.worker_id)
     return lambda: views.worker_view(worker)
