@@ -174,6 +174,16 @@ def test_credit_is_large_for_short_tasks_and_none_is_held_ahead_of_long_ones() -
     assert gauge.change() == 0
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 8, 64])
+def test_nothing_is_held_ahead_of_long_tasks_however_many_slots_there_are(slots: int) -> None:
+    gauge = CreditGauge(slots)
+    gauge.ran(60_000_000)
+    assert gauge.change() == slots
+    for _ in range(100):
+        gauge.ran(100_000)
+    assert gauge.change() > slots
+
+
 def test_a_fixed_credit_never_changes() -> None:
     gauge = CreditGauge(slots=2, fixed=1)
     gauge.ran(1)

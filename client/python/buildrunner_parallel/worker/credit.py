@@ -40,7 +40,8 @@ class CreditGauge:
             wanted = self._slots
         else:
             wanted = self._slots + max(1, min(_MOST_AHEAD, int(self._slots * _AHEAD_US / self._mean_us)))
-        if wanted == self._told or (self._told > self._slots and 2 / 3 < wanted / self._told < 1.5):
+        is_close = min(wanted, self._told) > self._slots and 2 / 3 < wanted / self._told < 1.5
+        if wanted == self._told or is_close:
             return 0
         self._told = wanted
         return wanted

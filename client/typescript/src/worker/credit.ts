@@ -29,7 +29,8 @@ export class CreditGauge {
     if (this.#meanMs === 0) return 0;
     const ahead = Math.max(1, Math.min(MOST_AHEAD, Math.floor((this.slots * AHEAD_MS) / this.#meanMs)));
     const wanted = this.#meanMs > NO_AHEAD_ABOVE_MS ? this.slots : this.slots + ahead;
-    const isClose = this.#told > this.slots && wanted / this.#told > 2 / 3 && wanted / this.#told < 1.5;
+    const ratio = wanted / this.#told;
+    const isClose = Math.min(wanted, this.#told) > this.slots && ratio > 2 / 3 && ratio < 1.5;
     if (wanted === this.#told || isClose) return 0;
     this.#told = wanted;
     return wanted;
