@@ -138,6 +138,10 @@ class Conversation:
         self._wanted.clear()
         while True:
             request = self._runtime.next_request()
+            if request is not None and request.HasField("goodbye"):
+                self._is_ending = True  # the last word: no heartbeat may follow
+                await self._call.write(request)
+                return
             if time.monotonic() >= self._heartbeat_at_s:
                 request = request or worker_service_pb2.ConnectRequest()
                 request.heartbeat.CopyFrom(self._runtime.heartbeat())

@@ -147,6 +147,10 @@ export class Conversation {
     while (!this.#isOver) {
       this.#wanted.clear();
       let request = this.#worker.nextRequest();
+      if (request?.goodbye !== undefined) {
+        yield request; // the last word: a heartbeat behind it would come from a worker that is gone
+        return;
+      }
       if (performance.now() >= this.#heartbeatAtMs) {
         request ??= create(ConnectRequestSchema);
         request.heartbeat = this.#worker.heartbeat();
