@@ -32,6 +32,8 @@ class Stage implements AsyncDisposable {
   coordinator!: FakeCoordinator;
   /** How many reports are not answered before one is. */
   ignoredReports = 0;
+  /** What the welcome waits for. */
+  mayWelcome: Promise<void> = Promise.resolve();
   readonly #changed = new Signal();
   readonly #workers: { worker: Worker; served: Promise<void> }[] = [];
   #queue: Response[] = [];
@@ -96,6 +98,7 @@ class Stage implements AsyncDisposable {
       this.#changed.set();
     });
     const answered = { heartbeats: 0 };
+    await this.mayWelcome;
     yield { welcome: WELCOME };
     while (!isOver) {
       this.#changed.clear();
@@ -228,6 +231,18 @@ test("a worker that drains finishes what runs, says goodbye and resolves", async
     ),
   );
   assert.equal(last.at(-1)?.goodbye?.reason, "drained");
+});
+
+test("a worker that is told to leave before it is welcomed waits for the welcome, and says goodbye", async () => {
+  await using stage = await Stage.set();
+  const welcome = new Signal();
+  stage.mayWelcome = welcome.wait();
+  const { worker, served } = stage.worker();
+  await stage.until(() => stage.received[0]?.[0]?.hello);
+  worker.drain();
+  welcome.set();
+  await served;
+  await stage.until(() => stage.received[0]?.at(-1)?.goodbye?.reason === "drained");
 });
 
 test("a report is said again until it is acknowledged, over a break too, and its attempt is held meanwhile", async () => {

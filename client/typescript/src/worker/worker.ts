@@ -267,7 +267,7 @@ export class Worker implements Conversationalist {
     this.#output = new OutputStream(this.#services, this.#book, this.#workerId, () => this.#changed());
     void this.#output.run();
     this.#log(`worker ${this.#workerId} serves ${this.#connection.address}`);
-    if (this.#isLeaving) void this.#askForDrain();
+    if (this.#isLeaving && !this.#isDone) void this.#askForDrain();
     return "";
   }
 
@@ -342,8 +342,9 @@ export class Worker implements Conversationalist {
 
   #leaveIfDone(): void {
     if (!this.#isLeaving || this.#isDone || this.#book.size > 0) return;
-    if (this.#conversation !== undefined && this.#workerId !== "") {
+    if (this.#conversation !== undefined) {
       if (!this.#outgoing.isEmpty) return;
+      // Before the welcome too: the hello may have arrived, and would be a worker that nobody hears of again.
       const conversation = this.#conversation;
       this.#isDone = true;
       this.#goodbye = true;
