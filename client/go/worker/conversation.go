@@ -46,7 +46,7 @@ func (w *Worker) serve() {
 		token := w.client.Target().Token
 		err := talk.run()
 		w.mu.Lock()
-		w.talk = nil
+		w.talk, w.isGreeting = nil, false
 		isOver := w.outcome != nil
 		w.mu.Unlock()
 		if isOver {
@@ -145,6 +145,7 @@ func (c *conversation) run() error {
 	c.stream = stream
 	c.worker.mu.Lock()
 	hello := c.worker.hello()
+	c.worker.isGreeting = true
 	c.worker.mu.Unlock()
 	helloSentAt := boottime.Now()
 	if err := stream.Send(&pb.ConnectRequest{Hello: hello}); err != nil {
@@ -184,7 +185,7 @@ func (c *conversation) begin(first *pb.ConnectResponse, helloSentAt boottime.Mom
 		c.interval = max(time.Duration(ms)*time.Millisecond, 20*time.Millisecond)
 	}
 	c.silence.Store(int64(max(silentIntervals*c.interval, time.Second)))
-	w.talk = c
+	w.talk, w.isGreeting = c, false
 	return ""
 }
 

@@ -106,6 +106,8 @@ type Worker struct {
 	generation      int64
 	repeat          time.Duration
 	talk            *conversation
+	isGreeting      bool // a hello is on its way and was not answered yet
+	patience        sync.Once
 	leaving         bool
 	isAway          bool
 	outcome         *ending
@@ -374,10 +376,21 @@ func (w *Worker) leaveIfDone() {
 		return
 	}
 	switch {
+	case w.isGreeting:
+		// The hello may have arrived, and would be a worker that nobody hears of again: the welcome is awaited.
+		w.patience.Do(func() { time.AfterFunc(farewellLimit, w.endUnwelcomed) })
 	case w.talk == nil:
 		w.end(nil)
 	case w.book.outgoing.isEmpty():
 		w.talk.sayGoodbye()
+	}
+}
+
+func (w *Worker) endUnwelcomed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.isGreeting {
+		w.end(nil)
 	}
 }
 

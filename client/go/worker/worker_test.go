@@ -610,6 +610,41 @@ func TestTheCoordinatorsDrainEndsTheWorker(t *testing.T) {
 	}
 }
 
+func (b *bench) mustBeLeaving() {
+	b.Helper()
+	for until := time.Now().Add(fake.GiveUp); time.Now().Before(until); time.Sleep(time.Millisecond) {
+		b.worker.mu.Lock()
+		isLeaving := b.worker.leaving
+		b.worker.mu.Unlock()
+		if isLeaving {
+			return
+		}
+	}
+	b.Fatal("it does not drain")
+}
+
+func TestADrainBetweenHelloAndWelcomeSaysGoodbyeToo(t *testing.T) {
+	b := newBench(t, Options{}, nil)
+	stream, _ := b.coordinator.NextWorker(b)
+	b.leave()
+	b.mustBeLeaving()
+	stream.Send(welcome(1))
+	stream.Until("goodbye", func(r *pb.ConnectRequest) bool { return r.Goodbye != nil })
+	stream.End(nil)
+	if err := b.mustEnd(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestAWelcomeThatDoesNotComeHoldsUpNoDrain(t *testing.T) {
+	b := newBench(t, Options{}, nil)
+	b.coordinator.NextWorker(b)
+	b.leave()
+	if err := b.mustEnd(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestARefusedTokenEndsTheWorker(t *testing.T) {
 	coordinator := fake.New(t)
 	coordinator.Start(t)

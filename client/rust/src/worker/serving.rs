@@ -396,7 +396,8 @@ impl Serving {
     pub(crate) async fn run(self: &Arc<Self>) -> Result<()> {
         tokio::select! {
             known = self.register(0) => known?,
-            () = self.until(|book| book.draining) => return Ok(()),
+            // A hello that is on its way is waited for: that worker would not be heard of again otherwise.
+            () = self.until_leaving() => return Ok(()),
         }
         self.watch_clock();
         let mut helpers = JoinSet::new();
@@ -421,7 +422,7 @@ impl Serving {
         self.lock().failure.take().map_or(Ok(()), Err)
     }
 
-    /// Draining, and a claim that is on its way has had time to be answered.
+    /// Draining, and a call that is on its way has had time to be answered.
     async fn until_leaving(&self) {
         self.until(|book| book.draining).await;
         sleep(CLAIM_WAIT * 2).await;
