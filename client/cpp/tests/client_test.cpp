@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <thread>
 
 #include "fake_coordinator.h"
 
@@ -94,6 +95,9 @@ TEST(Watch, WhatWillNotPassIsThrown) {
   EXPECT_EQ(kind_thrown([&] { watch.next(milliseconds(30'000)); }), br::ErrorKind::kNotFound);
 }
 
+// So long that a machine with much else to do does not let it pass between two renewals.
+constexpr int64_t kLeaseMs = 3'000;
+
 v1::AcquireLocksResponse grant(int64_t lease_ms) {
   v1::AcquireLocksResponse answer;
   answer.set_grant_id("g1");
@@ -105,13 +109,13 @@ v1::AcquireLocksResponse grant(int64_t lease_ms) {
 TEST(HeldLocks, AreRenewedWhileTheyLiveAndReleasedAtTheEnd) {
   FakeCoordinator fake;
   fake.locks.acquire.then([](const auto&, auto* answer) {
-    *answer = grant(300);
+    *answer = grant(kLeaseMs);
     return grpc::Status::OK;
   });
   br::Client client(fake.target());
   {
     const auto held = client.hold("s1", {br::path("src/")});
-    while (fake.locks.renew.count() < 2) std::this_thread::yield();
+    while (fake.locks.renew.count() < 2) std::this_thread::sleep_for(milliseconds(5));
     EXPECT_FALSE(held->lost());
   }
   ASSERT_EQ(fake.locks.release.count(), 1u);
@@ -122,13 +126,13 @@ TEST(HeldLocks, AreRenewedWhileTheyLiveAndReleasedAtTheEnd) {
 TEST(HeldLocks, ALossIsToldOnce) {
   FakeCoordinator fake;
   fake.locks.acquire.then([](const auto&, auto* answer) {
-    *answer = grant(300);
+    *answer = grant(kLeaseMs);
     return grpc::Status::OK;
   });
   fake.locks.renew.fails(grpc::ABORTED);
   br::Client client(fake.target());
   std::promise<br::ErrorKind> told;
-  const auto held = client.hold("s1", {br::path("src/")}, milliseconds(0), milliseconds(300),
+  const auto held = client.hold("s1", {br::path("src/")}, milliseconds(0), milliseconds(kLeaseMs),
                                 [&](const br::Error& error) { told.set_value(error.kind()); });
   EXPECT_EQ(told.get_future().get(), br::ErrorKind::kStale);
   EXPECT_TRUE(held->lost());

@@ -1,7 +1,9 @@
 #include "task_run.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <future>
 #include <thread>
 
 #include "folder.h"
@@ -21,6 +23,11 @@ v1::Assignment assignment(const std::string& line) {
   one.mutable_spec()->mutable_command()->set_shell_line(line);
   one.mutable_spec()->mutable_directory()->set_path("/");
   return one;
+}
+
+// Until the task has made this file.
+void await(const std::filesystem::path& file) {
+  while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 v1::TaskReport report_of(br::TaskRun& run) {
@@ -90,12 +97,26 @@ TEST(TaskRun, ACommandIsReportedAsItEnded) {
   EXPECT_GT(report.started_at_us(), 0);
 }
 
-TEST(TaskRun, ATimeoutAndThenTheGrace) {
-  auto one = assignment("trap '' TERM; while :; do sleep 0.05; done");
+TEST(TaskRun, ACommandLooksAtItsTimeoutItself) {
+  auto one = assignment("sleep 600");
   one.mutable_spec()->set_timeout_ms(50);
-  one.mutable_spec()->set_grace_ms(50);
   br::TaskRun run(one, {});
   EXPECT_EQ(report_of(run).outcome(), v1::OUTCOME_TIMED_OUT);
+}
+
+TEST(TaskRun, ATimeoutAndThenTheGrace) {
+  const Folder folder;
+  auto one = assignment("trap '' TERM; touch " + (folder.path() / "deaf").string() +
+                        "; while :; do sleep 0.05; done");
+  one.mutable_spec()->set_timeout_ms(3'600'000);
+  one.mutable_spec()->set_grace_ms(50);
+  br::TaskRun run(one, {});
+  std::thread clock([&] {
+    await(folder.path() / "deaf");
+    run.tick(br::BootClock::now() + std::chrono::hours(2));
+  });
+  EXPECT_EQ(report_of(run).outcome(), v1::OUTCOME_TIMED_OUT);
+  clock.join();
   EXPECT_EQ(run.report().signal(), SIGKILL);
 }
 
@@ -109,10 +130,12 @@ TEST(TaskRun, TheFirstReasonToStopIsTheOneReported) {
 }
 
 TEST(TaskRun, WhatSucceedsAllTheSameHasSucceeded) {
-  br::TaskRun run(assignment("trap 'exit 0' TERM; touch /dev/null; while :; do sleep 0.05; done"), {});
+  const Folder folder;
+  br::TaskRun run(assignment("trap 'exit 0' TERM; touch " + (folder.path() / "ready").string() +
+                             "; while :; do sleep 0.05; done"),
+                  {});
   std::thread stopper([&] {
-    while (run.held().pid() == 0) std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    await(folder.path() / "ready");
     run.stop(v1::OUTCOME_CANCELLED);
   });
   run.run_command([] {});
@@ -138,10 +161,15 @@ TEST(TaskRun, AHandlersWordsAndErrorsAreItsReport) {
   bad.run_handler([](br::TaskContext&) -> v1::Payload { throw std::runtime_error("no\npaint"); }, [] {});
   EXPECT_EQ(bad.report().outcome(), v1::OUTCOME_FAILED);
   EXPECT_EQ(bad.report().error(), "no paint");
-  std::thread stopper([&] { stopped.stop(v1::OUTCOME_CANCELLED); });
+  std::promise<void> entered;
+  std::thread stopper([&] {
+    entered.get_future().wait();
+    stopped.stop(v1::OUTCOME_CANCELLED);
+  });
   stopped.run_handler(
-      [](br::TaskContext& task) {
-        task.sleep_for(std::chrono::hours(1));
+      [&](br::TaskContext& task) {
+        entered.set_value();
+        EXPECT_FALSE(task.sleep_for(std::chrono::hours(1)));
         return v1::Payload();
       },
       [] {});

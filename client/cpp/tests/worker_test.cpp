@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "fake_coordinator.h"
@@ -30,6 +32,11 @@ v1::Assignment assignment(const std::string& attempt, const std::string& line) {
   one.mutable_spec()->mutable_command()->set_shell_line(line);
   one.mutable_spec()->mutable_directory()->set_path("/");
   return one;
+}
+
+// A command that goes on until the test lets it.
+std::string until_there_is(const std::filesystem::path& file) {
+  return "until [ -e " + file.string() + " ]; do sleep 0.02; done";
 }
 
 // A worker at work on a coordinator whose answers the test has written; the end drains it.
@@ -74,8 +81,9 @@ class AWorker : public testing::Test {
       all.insert(all.end(), asked.reports().begin(), asked.reports().end());
     return all;
   }
-  void serve_until(const std::function<bool()>& enough) {
+  void serve_until(const std::function<bool()>& enough, int slots = 1) {
     br::WorkerOptions options;
+    options.slots = slots;
     options.log = [](const std::string&) {};
     br::Worker worker(fake.target(), options);
     std::thread thread([&] { worker.run(); });
@@ -102,13 +110,18 @@ TEST_F(AWorker, RunsATaskReportsItAndSaysGoodbye) {
 TEST_F(AWorker, RepeatsAReportUnchangedUntilItIsTaken) {
   gives(assignment("a1", "true"));
   gives_nothing_more();
-  fake.workers.report.fails(grpc::UNAVAILABLE);
-  fake.workers.report.fails(grpc::UNAVAILABLE);
-  fake.workers.report.fails(grpc::UNAVAILABLE);
-  acknowledges();
-  serve_until([&] { return reports().size() >= 2; });
+  // News of the start goes by the same call, at any time.
+  std::atomic<int> refusals = 3;
+  fake.workers.report.then([&](const v1::ReportTasksRequest& asked, auto* answer) {
+    if (asked.reports().empty()) return grpc::Status::OK;
+    if (refusals-- > 0) return grpc::Status(grpc::UNAVAILABLE, "as told");
+    answer->add_acknowledgements()->set_disposition(v1::DISPOSITION_ACCEPTED);
+    return grpc::Status::OK;
+  });
+  serve_until([&] { return reports().size() >= 4; });
   const auto all = reports();
-  EXPECT_EQ(all.front().SerializeAsString(), all.back().SerializeAsString());
+  ASSERT_EQ(all.size(), 4u);
+  for (const auto& one : all) EXPECT_EQ(one.SerializeAsString(), all.front().SerializeAsString());
 }
 
 TEST_F(AWorker, RunsAnAssignmentThatComesTwiceOnce) {
@@ -120,10 +133,29 @@ TEST_F(AWorker, RunsAnAssignmentThatComesTwiceOnce) {
   acknowledges();
   serve_until([&] { return fake.workers.claim.count() > 4 && !reports().empty(); });
   EXPECT_EQ(reports().size(), 1u);
+  std::ifstream ran(folder.path() / "ran");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(ran), {}), "ran\n");
+}
+
+TEST_F(AWorker, RunsAnAssignmentThatComesAgainWhileItRunsOnce) {
+  const Folder folder;
+  const auto one = assignment("a1", until_there_is(folder.path() / "go"));
+  gives(one);
+  gives(one);
+  gives_nothing_more();
+  acknowledges();
+  serve_until(
+      [&] {
+        if (fake.workers.claim.count() > 4) folder.write("go", "");
+        return !reports().empty();
+      },
+      2);
+  EXPECT_EQ(reports().size(), 1u);
 }
 
 TEST_F(AWorker, IntroducesItselfWithWhatItHoldsToACoordinatorThatWasStartedAnew) {
-  gives(assignment("a1", "sleep 0.5"));
+  const Folder folder;
+  gives(assignment("a1", until_there_is(folder.path() / "go")));
   fake.workers.claim.refuses(grpc::NOT_FOUND, "WORKER_NOT_FOUND");
   gives_nothing_more();
   acknowledges();
@@ -132,7 +164,13 @@ TEST_F(AWorker, IntroducesItselfWithWhatItHoldsToACoordinatorThatWasStartedAnew)
     answer->add_adopted_attempt_ids("a1");
     return grpc::Status::OK;
   });
-  serve_until([&] { return !reports().empty(); });
+  // With its second slot it asks for more while the task runs.
+  serve_until(
+      [&] {
+        if (fake.workers.hello.count() == 2) folder.write("go", "");
+        return !reports().empty();
+      },
+      2);
   ASSERT_EQ(fake.workers.hello.count(), 2u);
   const auto& again = fake.workers.hello.asked[1].hello();
   EXPECT_EQ(again.worker_id(), "w1");
