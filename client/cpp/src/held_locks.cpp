@@ -50,27 +50,34 @@ struct HeldLocks::State {
     }
   }
 
-  void end() {
+  // False when that was done before.
+  bool end() {
     {
       std::lock_guard lock(mutex);
+      if (ended) return false;
       ended = true;
     }
     changed.notify_all();
-    if (renewer.joinable()) renewer.join();
+    if (renewer.get_id() == std::this_thread::get_id()) {
+      renewer.detach();  // called by on_lost, behind which the thread ends by itself
+    } else if (renewer.joinable()) {
+      renewer.join();
+    }
+    return true;
   }
 };
 
 HeldLocks::HeldLocks(std::shared_ptr<const Calls> calls, v1::AcquireLocksResponse grant,
                      std::string session_id, Clock::time_point granted_at,
                      std::function<void(const Error&)> on_lost)
-    : state_(std::make_unique<State>()) {
+    : state_(std::make_shared<State>()) {
   state_->calls = std::move(calls);
   state_->grant = std::move(grant);
   state_->session_id = std::move(session_id);
   state_->on_lost = std::move(on_lost);
   // What was held already is another grant's to renew and to release.
   if (!state_->grant.already_held() && state_->grant.lease_ms() > 0) {
-    state_->renewer = std::thread([state = state_.get(), granted_at] { state->keep(granted_at); });
+    state_->renewer = std::thread([state = state_, granted_at] { state->keep(granted_at); });
   }
 }
 
@@ -91,8 +98,7 @@ bool HeldLocks::lost() const {
 }
 
 void HeldLocks::release() {
-  if (state_->ended) return;
-  state_->end();
+  if (!state_->end()) return;
   if (state_->lost) throw *state_->lost;
   if (state_->grant.already_held()) return;
   v1::ReleaseLocksRequest request;

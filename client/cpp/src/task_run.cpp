@@ -25,7 +25,11 @@ namespace {
 constexpr int64_t kDefaultGraceMs = 10'000;
 constexpr size_t kErrorBytes = 4096;
 constexpr std::uintmax_t kResultBytes = 1 << 20;
-constexpr size_t kChunkBytes = 64 << 10;
+constexpr size_t kReadBytes = 64 << 10;
+constexpr int64_t kSmallOutput = 32 << 10;
+// How often what a task writes is sent while it runs, and the least that is then sent behind its beginning.
+constexpr auto kOutputInterval = Milliseconds(500);
+constexpr int64_t kLeastRation = 32 << 10;
 constexpr auto kLastWords = Milliseconds(1'000);
 
 // A folder for the files of one task, which goes with it.
@@ -120,48 +124,6 @@ std::string one_line(const std::string& text, size_t most) {
   // Sequences that look right and are not (surrogates, overlong forms) are rarer than worth a table of their
   // own; protobuf refuses them, and then the text is left out.
   return line;
-}
-
-// -------------------------------------------------------------------- output
-
-void OutputBook::add(v1::OutputChannel channel, std::string_view data) {
-  const auto room = static_cast<size_t>(std::max<int64_t>(head_bytes_ - total_, 0));
-  const std::string_view first = data.substr(0, room);
-  if (!first.empty()) append(head_, channel, first);
-  for (data = data.substr(first.size()); !data.empty();) {
-    const std::string_view piece = data.substr(0, kChunkBytes);
-    append(tail_, channel, piece);
-    tail_size_ += static_cast<int64_t>(piece.size());
-    data = data.substr(piece.size());
-  }
-  // The oldest of the tail goes, whole pieces, while what is left is as much as must be kept.
-  while (tail_.size() > 1 && tail_size_ - static_cast<int64_t>(tail_.front().data().size()) >= tail_bytes_) {
-    const auto size = static_cast<int64_t>(tail_.front().data().size());
-    tail_size_ -= size;
-    dropped_ += size;
-    tail_.pop_front();
-  }
-}
-
-void OutputBook::append(std::deque<v1::OutputChunk>& to, v1::OutputChannel channel, std::string_view data) {
-  const bool joins =
-      !to.empty() && to.back().channel() == channel && to.back().data().size() + data.size() <= kChunkBytes;
-  if (joins) {
-    to.back().mutable_data()->append(data);
-  } else {
-    v1::OutputChunk& chunk = to.emplace_back();
-    chunk.set_offset(total_);
-    chunk.set_channel(channel);
-    chunk.set_data(data.data(), data.size());
-  }
-  total_ += static_cast<int64_t>(data.size());
-}
-
-std::vector<v1::OutputChunk> OutputBook::chunks() const {
-  std::vector<v1::OutputChunk> all(head_.begin(), head_.end());
-  all.insert(all.end(), tail_.begin(), tail_.end());
-  if (dropped_ > 0) all[head_.size()].set_dropped_bytes(dropped_);
-  return all;
 }
 
 // ---------------------------------------------------------------- environment
@@ -276,7 +238,7 @@ void TaskRun::run_command(const std::function<void()>& on_started) {
 
 // Reads what the command writes until it has ended and its pipes are empty, and stops it when it is time to.
 void TaskRun::follow(Process& process) {
-  std::array<char, kChunkBytes> buffer;
+  std::array<char, kReadBytes> buffer;
   std::array<pollfd, 4> watched{{{process.out(), POLLIN, 0},
                                  {process.err(), POLLIN, 0},
                                  {wake_fd_, POLLIN, 0},
@@ -311,6 +273,7 @@ void TaskRun::follow(Process& process) {
       const ssize_t size = read(watched[i].fd, buffer.data(), buffer.size());
       if (size > 0) {
         const auto channel = i == 0 ? v1::OUTPUT_CHANNEL_STDOUT : v1::OUTPUT_CHANNEL_STDERR;
+        std::lock_guard lock(mutex_);
         output_.add(channel, {buffer.data(), static_cast<size_t>(size)});
       } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
         watched[i].fd = -1;
@@ -370,6 +333,7 @@ void TaskRun::stop(v1::Outcome outcome, std::optional<int64_t> grace_ms) {
     std::lock_guard lock(mutex_);
     if (stop_as_ || over_) return;
     stop_as_ = outcome;
+    stop_from_ = BootClock::now();
     const auto& spec = assignment_.spec();
     stop_grace_ms_ = grace_ms.value_or(spec.has_grace_ms() ? spec.grace_ms() : kDefaultGraceMs);
   }
@@ -411,6 +375,12 @@ bool TaskRun::is_disowned() const {
 bool TaskRun::is_over() const {
   std::lock_guard lock(mutex_);
   return over_;
+}
+
+bool TaskRun::is_stuck(BootClock::time_point now) const {
+  std::lock_guard lock(mutex_);
+  return is_handler() && report_.started_at_us() > 0 && !over_ && stop_as_ &&
+         now - stop_from_ >= Milliseconds(stop_grace_ms_);
 }
 
 void TaskRun::tick(BootClock::time_point now) {
@@ -456,6 +426,84 @@ v1::TaskStarted TaskRun::started() const {
 v1::TaskReport TaskRun::report() const {
   std::lock_guard lock(mutex_);
   return report_;
+}
+
+// -------------------------------------------------------------------- output
+
+void TaskRun::start_is_known() {
+  std::lock_guard lock(mutex_);
+  if (start_known_) return;
+  start_known_ = true;
+  next_output_at_ = BootClock::now() + kOutputInterval;
+}
+
+std::optional<std::vector<v1::OutputChunk>> TaskRun::small_output() {
+  std::lock_guard lock(mutex_);
+  if (output_sent_ || output_.total_bytes() > kSmallOutput) {
+    output_sent_ = true;
+    return std::nullopt;
+  }
+  output_in_report_ = true;
+  return output_.from(0, std::numeric_limits<int64_t>::max());
+}
+
+bool TaskRun::has_output_due(BootClock::time_point now) const {
+  std::lock_guard lock(mutex_);
+  if (is_output_unwanted() || output_in_report_ || durable_ >= output_.total_bytes()) return false;
+  return over_ ? output_sent_ : start_known_ && now >= next_output_at_;
+}
+
+std::vector<v1::OutputChunk> TaskRun::next_output(int64_t position, int64_t most_bytes) {
+  std::lock_guard lock(mutex_);
+  if (is_output_unwanted() || output_in_report_ || position >= output_.total_bytes()) return {};
+  output_sent_ = true;
+  if (over_) return output_.from(position, most_bytes);
+  if (position < output_.head_end()) return output_.from(position, most_bytes, output_.head_end());
+  // Behind the beginning only the newest is held, and a task may write more than anybody should be sent.
+  if (ration_ <= 0) return {};
+  auto pieces = output_.from(position, std::min(most_bytes, ration_));
+  for (const auto& piece : pieces) ration_ -= static_cast<int64_t>(piece.data().size());
+  return pieces;
+}
+
+int64_t TaskRun::durable_output() const {
+  std::lock_guard lock(mutex_);
+  return durable_;
+}
+
+bool TaskRun::output_taken(const v1::OutputAcknowledgement& ack) {
+  std::lock_guard lock(mutex_);
+  if (ack.fence() != assignment_.fence()) return false;
+  if (ack.stale()) return !std::exchange(output_stale_, true);
+  const int64_t offset = std::min(ack.offset(), output_.total_bytes());
+  if (offset <= durable_) return false;
+  durable_ = offset;
+  output_.release(offset);
+  return true;
+}
+
+void TaskRun::rewind_output(int64_t offset) {
+  std::lock_guard lock(mutex_);
+  durable_ = std::clamp<int64_t>(offset, 0, output_.total_bytes());
+  output_in_report_ = false;
+  output_sent_ = true;
+}
+
+void TaskRun::rest_output(BootClock::time_point now) {
+  std::lock_guard lock(mutex_);
+  if (durable_ < output_.head_end()) return;
+  next_output_at_ = now + kOutputInterval;
+  ration_ = std::max(surroundings_.output_tail_bytes / 2, kLeastRation);
+}
+
+bool TaskRun::is_output_settled() const {
+  std::lock_guard lock(mutex_);
+  return is_output_unwanted() || durable_ >= output_.total_bytes();
+}
+
+bool TaskRun::is_output_stale() const {
+  std::lock_guard lock(mutex_);
+  return output_stale_;
 }
 
 // --------------------------------------------------------------- TaskContext

@@ -4,16 +4,17 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "buildrunner_parallel/v1/log_service.pb.h"
 #include "buildrunner_parallel/v1/types.pb.h"
 #include "buildrunner_parallel/v1/worker_service.pb.h"
 #include "buildrunner_parallel/worker.h"
+#include "output_book.h"
 
 namespace buildrunner_parallel {
 
@@ -33,30 +34,6 @@ int64_t unix_microseconds();
 
 // At most `most` bytes, valid UTF-8, one line.
 std::string one_line(const std::string& text, size_t most);
-
-// Output in the order read: so much of its beginning, so much of its end, and how much is missing between.
-class OutputBook {
- public:
-  OutputBook(int64_t head_bytes, int64_t tail_bytes) : head_bytes_(head_bytes), tail_bytes_(tail_bytes) {}
-
-  void add(v1::OutputChannel channel, std::string_view data);
-  // All that is kept, in order; the first piece behind what is missing says how much that is.
-  std::vector<v1::OutputChunk> chunks() const;
-  // Offset behind the last byte.
-  int64_t total_bytes() const { return total_; }
-  int64_t dropped_bytes() const { return dropped_; }
-
- private:
-  void append(std::deque<v1::OutputChunk>& to, v1::OutputChannel channel, std::string_view data);
-
-  int64_t head_bytes_;
-  int64_t tail_bytes_;
-  int64_t total_ = 0;
-  int64_t dropped_ = 0;
-  int64_t tail_size_ = 0;
-  std::deque<v1::OutputChunk> head_;
-  std::deque<v1::OutputChunk> tail_;
-};
 
 // What a command finds: what is allowed of `own`, what its specification passes and sets, and who it is.
 std::map<std::string, std::string> task_environment(const std::map<std::string, std::string>& own,
@@ -98,6 +75,8 @@ class TaskRun {
   bool is_stopping() const;
   bool is_disowned() const;
   bool is_over() const;
+  // A handler that was told to stop longer ago than its grace, and goes on.
+  bool is_stuck(BootClock::time_point now) const;
   bool is_handler() const { return assignment_.spec().has_handler(); }
   // Looks at the timeout of a handler; commands look at theirs themselves.
   void tick(BootClock::time_point now);
@@ -110,26 +89,57 @@ class TaskRun {
   v1::TaskStarted started() const;
   // Once it is over; without output.
   v1::TaskReport report() const;
-  const OutputBook& output() const { return output_; }
+
+  // Its output goes out while it runs, once the coordinator knows that it does.
+  void start_is_known();
+  // Once it is over: everything, if that is little and none of it was sent; it belongs into the report then
+  // and is not sent otherwise. Nothing: it is to be sent now.
+  std::optional<std::vector<v1::OutputChunk>> small_output();
+  // Whether something of it is to be sent now. Behind the beginning that is so at intervals only while it
+  // runs.
+  bool has_output_due(BootClock::time_point now) const;
+  // The pieces to send from `position` on, at most so many bytes; none: enough for now.
+  std::vector<v1::OutputChunk> next_output(int64_t position, int64_t most_bytes);
+  // Everything before it is the coordinator's.
+  int64_t durable_output() const;
+  // What the coordinator says of it; true when that was news.
+  bool output_taken(const v1::OutputAcknowledgement& ack);
+  // Send from here once more.
+  void rewind_output(int64_t offset);
+  // Something was sent just now: what is written next has time.
+  void rest_output(BootClock::time_point now);
+  // Nothing of it is missing, or nobody wants it.
+  bool is_output_settled() const;
+  // The coordinator said that this attempt is none of this worker's.
+  bool is_output_stale() const;
 
  private:
   void begin(int pid);
   void end_with(v1::Outcome outcome);
   void follow(class Process& process);
   Milliseconds until_next_step(BootClock::time_point now);
+  bool is_output_unwanted() const { return disowned_ || output_stale_; }
   void wake();
 
   const v1::Assignment assignment_;
   const Surroundings surroundings_;
-  OutputBook output_;
 
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards all below but the descriptor
   std::condition_variable changed_;
+  OutputBook output_;
+  int64_t durable_ = 0;  // bytes of output that the coordinator has
+  int64_t ration_ = 0;   // bytes behind the beginning that may be sent before the next interval
+  bool start_known_ = false;
+  bool output_sent_ = false;  // some of it, by LogService
+  bool output_in_report_ = false;
+  bool output_stale_ = false;
+  BootClock::time_point next_output_at_{};
   int wake_fd_ = -1;
   bool over_ = false;
   bool disowned_ = false;
   bool kill_now_ = false;
   std::optional<v1::Outcome> stop_as_;
+  BootClock::time_point stop_from_{};
   int64_t stop_grace_ms_ = 0;
   bool asked_ = false;  // SIGTERM was sent
   std::optional<BootClock::time_point> ends_at_;

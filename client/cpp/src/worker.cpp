@@ -27,8 +27,13 @@ constexpr auto kTick = Milliseconds(50);
 // Cancellations come with the answers to heartbeats, so while something runs they are asked for more often.
 constexpr auto kBusyInterval = Milliseconds(1'000);
 constexpr int64_t kClaimWaitMs = 1'000;
-constexpr int64_t kSmallOutput = 32 << 10;
+// One stream of output: so much in a message, so many messages, so long at most.
+constexpr int64_t kMessageBytes = 128 << 10;
+constexpr int kMessages = 16;
+constexpr auto kRoundTime = Milliseconds(30'000);
 constexpr size_t kRemembered = 1'000;
+// How the process ends when a handler keeps it from ending otherwise.
+constexpr int kStuck = 70;
 
 void log_to_stderr(const std::string& line) { std::cerr << "worker: " + line + "\n" << std::flush; }
 
@@ -47,7 +52,7 @@ std::string host_name() {
 }  // namespace
 
 // The threads: run() asks for tasks; one for each task; heartbeats; the clock (leases, timeouts of handlers);
-// and the courier, who brings starts and progress.
+// the courier, who brings starts and progress; and the porter, who brings the output of all tasks.
 struct Worker::State {
   State(Target target, WorkerOptions how) : options(std::move(how)), calls(std::move(target)) {
     if (!options.log) options.log = log_to_stderr;
@@ -59,7 +64,8 @@ struct Worker::State {
   // ------------------------------------------------------------- being known
 
   // Hello: at first, and again to a coordinator that was started anew, with all that is held. `seen` is the
-  // number of the registration that was refused: whoever comes second finds it done.
+  // number of the registration that was refused: whoever comes second finds it done. Nobody else writes
+  // `welcome` and `registrations`, so they are read here as they are.
   void register_again(int seen) {
     std::lock_guard one_at_a_time(registering);
     if (registrations != seen) return;
@@ -87,6 +93,7 @@ struct Worker::State {
       leased_from = sent;
       sequence = 0;
       ++registrations;
+      changed.notify_all();
       return;
     }
   }
@@ -201,11 +208,13 @@ struct Worker::State {
       // One whose end is on its way is told by the answer to its report.
       if (const Run run = find(id); run && !run->is_over()) run->disown();
     }
+    wake_all();
   }
 
   // ------------------------------------------------------------------- clock
 
   void tick() {
+    std::set<std::string> stuck;
     while (pause_until(Steady::now() + kTick)) {
       const auto now = BootClock::now();
       Milliseconds age{0}, stop_after{0}, kill_after{0};
@@ -217,10 +226,37 @@ struct Worker::State {
       }
       for (const Run& run : all_runs()) {
         run->tick(now);
-        if (stop_after.count() > 0 && age >= stop_after) run->stop(v1::OUTCOME_LOST);
+        if (stop_after.count() > 0 && age >= stop_after) {
+          run->stop(v1::OUTCOME_LOST);
+          wake_all();
+        }
         if (kill_after.count() > 0 && age >= kill_after) kill_for_lease(*run);
       }
+      look_after_the_stuck(now, stuck);
     }
+  }
+
+  // A handler that does not stop has no end to report. Its slot is its own until it returns; a worker that is
+  // to leave, and has nothing else any more, does not wait for that. Without a goodbye: what the handler has
+  // is given to others no sooner than this worker's lease ends.
+  void look_after_the_stuck(BootClock::time_point now, std::set<std::string>& told) {
+    bool has_other_work = false;
+    int stuck = 0;
+    for (const Run& run : all_runs()) {
+      if (!run->is_stuck(now)) {
+        has_other_work = has_other_work || !is_waiting(run);
+        continue;
+      }
+      ++stuck;
+      if (told.insert(run->assignment().attempt_id()).second) {
+        options.log("handler " + run->assignment().spec().handler().name() + " of task " +
+                    run->assignment().spec().task_id() +
+                    " was told to stop and goes on beyond its grace; its slot is taken until it returns");
+      }
+    }
+    if (stuck == 0 || has_other_work || !is_draining()) return;
+    options.log("leaving, and only handlers that do not stop are left: ending the worker");
+    std::_Exit(kStuck);
   }
 
   // Others may be given this task any moment now. A thread cannot be ended, so a handler takes the worker
@@ -230,7 +266,7 @@ struct Worker::State {
     if (run.is_handler()) {
       options.log("no coordinator for too long, and handler " + run.assignment().spec().handler().name() +
                   " does not stop: ending the worker");
-      std::_Exit(70);
+      std::_Exit(kStuck);
     }
     run.kill();
   }
@@ -251,9 +287,111 @@ struct Worker::State {
       if (request.started().empty() && request.progress().empty()) continue;
       try {
         as_worker(&Workers::ReportTasks, request);
+        for (const auto& one : request.started()) {
+          if (const Run run = find(one.attempt_id())) run->start_is_known();
+        }
       } catch (const Error& error) {
         options.log(std::string("progress was not taken: ") + error.what());
       }
+    }
+  }
+
+  // ------------------------------------------------------------------ porter
+
+  // Brings output until the worker's end. One thread and one stream for all tasks: what is held of each stays
+  // where it is until the coordinator has it.
+  void bring_output() {
+    Backoff backoff;
+    for (std::vector<Run> due; !(due = wait_for_output()).empty();) {
+      try {
+        if (write_output(due)) {
+          backoff.reset();
+        } else {
+          pause_until(Steady::now() + backoff.next());
+        }
+      } catch (const Error& error) {
+        fail(error);
+        std::lock_guard lock(mutex);
+        porter_left = true;
+        changed.notify_all();
+        return;
+      }
+    }
+  }
+
+  // The tasks with something to send; none at the worker's end.
+  std::vector<Run> wait_for_output() {
+    for (;;) {
+      std::vector<Run> due;
+      std::unique_lock lock(mutex);
+      for (const auto& [id, run] : runs) {
+        if (run->has_output_due(BootClock::now())) due.push_back(run);
+      }
+      if (finished || !due.empty()) return due;
+      changed.wait_for(lock, kTick, [this] { return finished || output_waits; });
+      output_waits = false;
+    }
+  }
+
+  // One stream, with something of each task in turn. False when nothing came of it. All messages are written
+  // before an answer is read: sixteen answers of a few bytes wait for that in any buffer.
+  bool write_output(const std::vector<Run>& due) {
+    int seen = 0;
+    v1::WriteOutputRequest request;
+    {
+      std::lock_guard lock(mutex);
+      seen = registrations;
+      request.set_worker_id(welcome.worker_id());
+    }
+    grpc::ClientContext context;
+    calls.prepare(context, kRoundTime);
+    const auto stream = calls.logs->WriteOutput(&context);
+    std::map<Run, int64_t> positions;
+    for (const Run& run : due) positions[run] = run->durable_output();
+    bool is_open = true;
+    for (int sent = 0; is_open && sent < kMessages && !positions.empty();) {
+      for (auto part = positions.begin(); is_open && sent < kMessages && part != positions.end();) {
+        auto& [run, position] = *part;
+        auto pieces = run->next_output(position, kMessageBytes);
+        if (pieces.empty()) {
+          part = positions.erase(part);
+          continue;
+        }
+        position = pieces.back().offset() + static_cast<int64_t>(pieces.back().data().size());
+        request.clear_outputs();
+        auto& output = *request.add_outputs();
+        output.set_attempt_id(run->assignment().attempt_id());
+        output.set_fence(run->assignment().fence());
+        for (auto& piece : pieces) *output.add_chunks() = std::move(piece);
+        is_open = stream->Write(request);
+        ++sent;
+        ++part;
+      }
+    }
+    stream->WritesDone();
+    bool got_on = false;
+    v1::WriteOutputResponse answer;
+    while (stream->Read(&answer)) {
+      for (const auto& ack : answer.acknowledgements()) {
+        const Run run = find(ack.attempt_id());
+        got_on = (run && run->output_taken(ack)) || got_on;
+      }
+    }
+    const grpc::Status status = stream->Finish();
+    for (const Run& run : due) run->rest_output(BootClock::now());
+    wake_all();
+    if (!status.ok()) heed(status, seen);
+    return got_on;
+  }
+
+  // Why a stream of output has ended too soon.
+  void heed(const grpc::Status& status, int seen) {
+    if (status.error_code() == grpc::NOT_FOUND) return register_again(seen);
+    try {
+      throw_error(status, calls.target().address);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kUnauthenticated) throw;
+      if (!is_passing(error)) options.log(std::string("output was not taken: ") + error.what());
     }
   }
 
@@ -295,8 +433,12 @@ struct Worker::State {
     if (welcome.output_tail_bytes() > 0) surroundings.output_tail_bytes = welcome.output_tail_bytes();
     const Run run = std::make_shared<TaskRun>(assignment, surroundings);
     runs[assignment.attempt_id()] = run;
-    // One of several slots waits until there are enough of them; it is held meanwhile.
-    changed.wait(lock, [&] { return used_slots == 0 || used_slots + slots <= options.slots; });
+    // One of several slots waits until there are enough of them; it is held meanwhile. One that is to stop
+    // needs none.
+    waiting = run;
+    changed.wait(
+        lock, [&] { return used_slots == 0 || used_slots + slots <= options.slots || run->is_stopping(); });
+    waiting.reset();
     used_slots += slots;
     slots_taken.push_back(surroundings.slot);
     std::thread([this, run, slots] { perform(run, slots); }).detach();
@@ -352,23 +494,25 @@ struct Worker::State {
     changed.notify_all();
   }
 
-  // The same report, until it was taken or never will be.
-  void deliver(const TaskRun& run) {
+  // The same report, until it was taken or never will be; behind the output.
+  void deliver(TaskRun& run) {
     v1::ReportTasksRequest request;
     v1::TaskReport& report = *request.add_reports();
     report = run.report();
-    const bool small = run.output().total_bytes() <= kSmallOutput;
-    if (small) {
-      for (auto& chunk : run.output().chunks()) *report.add_output() = std::move(chunk);
+    if (auto output = run.small_output()) {
+      for (auto& piece : *output) *report.add_output() = std::move(piece);
+    } else {
+      await_output(run);
     }
-    for (int64_t durable = 0; !run.is_disowned();) {
-      if (!small && !write_output(run, durable)) return;
+    while (!run.is_disowned() && !run.is_output_stale()) {
       try {
         const auto answer = as_worker(&Workers::ReportTasks, request);
         if (answer.acknowledgements().empty()) return;
         const auto& ack = answer.acknowledgements(0);
         if (ack.disposition() != v1::DISPOSITION_OUTPUT_MISSING) return;
-        durable = ack.output_offset();
+        report.clear_output();
+        run.rewind_output(ack.output_offset());
+        await_output(run);
       } catch (const Error& error) {
         const bool refused = error.kind() == ErrorKind::kInvalid || error.kind() == ErrorKind::kLimit;
         if (!refused || report.outcome() == v1::OUTCOME_NOT_STARTED) throw;
@@ -379,6 +523,15 @@ struct Worker::State {
     }
   }
 
+  // Until the porter has brought all that the task has written, or nobody wants it.
+  void await_output(const TaskRun& run) {
+    std::unique_lock lock(mutex);
+    output_waits = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return porter_left || run.is_output_settled(); });
+    if (!run.is_output_settled()) throw *failure;
+  }
+
   static void replace_by_failure(v1::TaskReport& report, const std::string& error) {
     v1::TaskReport instead;
     instead.set_attempt_id(report.attempt_id());
@@ -386,57 +539,6 @@ struct Worker::State {
     instead.set_outcome(v1::OUTCOME_NOT_STARTED);
     instead.set_error(error);
     report = std::move(instead);
-  }
-
-  // Sends output from `durable` on until all of it is; false when nobody wants it any more.
-  bool write_output(const TaskRun& run, int64_t& durable) {
-    const auto chunks = run.output().chunks();
-    for (Backoff backoff; durable < run.output().total_bytes() && !run.is_disowned();) {
-      grpc::ClientContext context;
-      calls.prepare(context, Milliseconds(120'000));
-      const auto stream = calls.logs->WriteOutput(&context);
-      std::thread writer([&] {
-        for (const auto& chunk : chunks) {
-          if (chunk.offset() + static_cast<int64_t>(chunk.data().size()) <= durable) continue;
-          v1::WriteOutputRequest request;
-          {
-            std::lock_guard lock(mutex);
-            request.set_worker_id(welcome.worker_id());
-          }
-          auto& output = *request.add_outputs();
-          output.set_attempt_id(run.assignment().attempt_id());
-          output.set_fence(run.assignment().fence());
-          *output.add_chunks() = chunk;
-          if (!stream->Write(request)) break;
-        }
-        stream->WritesDone();
-      });
-      bool stale = false;
-      int64_t reached = durable;
-      v1::WriteOutputResponse answer;
-      while (stream->Read(&answer)) {
-        for (const auto& ack : answer.acknowledgements()) {
-          stale = stale || ack.stale();
-          reached = std::max(reached, ack.offset());
-        }
-      }
-      writer.join();
-      const grpc::Status status = stream->Finish();
-      if (stale) return false;
-      durable = reached;
-      if (status.error_code() == grpc::NOT_FOUND) {
-        int seen = 0;
-        {
-          std::lock_guard lock(mutex);
-          seen = registrations;
-        }
-        register_again(seen);
-      } else if (status.error_code() == grpc::UNAUTHENTICATED) {
-        throw_error(status, calls.target().address);
-      }
-      if (durable < run.output().total_bytes()) std::this_thread::sleep_for(backoff.next());
-    }
-    return !run.is_disowned();
   }
 
   // ------------------------------------------------------------------ common
@@ -460,6 +562,11 @@ struct Worker::State {
     return !changed.wait_until(lock, when, [this] { return finished; });
   }
 
+  void wake_all() {
+    std::lock_guard lock(mutex);
+    changed.notify_all();
+  }
+
   void start_draining() {
     std::lock_guard lock(mutex);
     draining = true;
@@ -472,6 +579,11 @@ struct Worker::State {
     if (!failure) failure = error;
     draining = true;
     changed.notify_all();
+  }
+
+  bool is_waiting(const Run& run) {
+    std::lock_guard lock(mutex);
+    return run == waiting;
   }
 
   bool is_draining() {
@@ -492,9 +604,12 @@ struct Worker::State {
   std::map<std::string, Run> runs;
   std::set<std::string> ended;  // attempts whose assignment may come once more
   std::map<int64_t, std::string> by_fence;
+  Run waiting;  // for its slots
   int used_slots = 0;
   std::vector<int> slots_taken;
   std::vector<v1::TaskStarted> starts;
+  bool output_waits = false;  // for the porter to look again
+  bool porter_left = false;
   bool draining = false;
   bool finished = false;
   std::optional<Error> failure;
@@ -513,6 +628,7 @@ void Worker::run() {
   threads.emplace_back([&s] { s.beat(); });
   threads.emplace_back([&s] { s.tick(); });
   threads.emplace_back([&s] { s.carry(); });
+  threads.emplace_back([&s] { s.bring_output(); });
   try {
     while (!s.is_draining()) s.claim();
   } catch (const Error& error) {

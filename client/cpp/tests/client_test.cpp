@@ -140,4 +140,25 @@ TEST(HeldLocks, ALossIsToldOnce) {
   EXPECT_EQ(fake.locks.release.count(), 0u);
 }
 
+TEST(HeldLocks, WhoHearsOfTheLossMayLetThemGo) {
+  FakeCoordinator fake;
+  fake.locks.acquire.then([](const auto&, auto* answer) {
+    *answer = grant(kLeaseMs);
+    return grpc::Status::OK;
+  });
+  fake.locks.renew.fails(grpc::ABORTED);
+  br::Client client(fake.target());
+  std::promise<void> has_it, done;
+  std::unique_ptr<br::HeldLocks> held;
+  const auto let_go = [&](const br::Error&) {
+    has_it.get_future().wait();
+    held.reset();
+    done.set_value();
+  };
+  held = client.hold("s1", {br::path("src/")}, milliseconds(0), milliseconds(kLeaseMs), let_go);
+  has_it.set_value();
+  done.get_future().wait();
+  EXPECT_EQ(fake.locks.release.count(), 0u);
+}
+
 }  // namespace

@@ -5,12 +5,15 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "buildrunner_parallel/discovery.h"
 #include "buildrunner_parallel/v1/event_service.grpc.pb.h"
 #include "buildrunner_parallel/v1/lock_service.grpc.pb.h"
+#include "buildrunner_parallel/v1/log_service.grpc.pb.h"
 #include "buildrunner_parallel/v1/session_service.grpc.pb.h"
 #include "buildrunner_parallel/v1/worker_service.grpc.pb.h"
 #include "folder.h"
@@ -133,11 +136,77 @@ struct FakeCoordinator {
     }
   } workers;
 
+  // Each stream of output goes by one entry, the last one by all the rest.
+  struct Logs : v1::LogService::Service {
+    using Stream = grpc::ServerReaderWriterInterface<v1::WriteOutputResponse, v1::WriteOutputRequest>;
+    std::deque<std::function<grpc::Status(Stream&)>> streams;
+    std::vector<v1::AttemptOutput> asked;
+    std::map<std::string, std::string> kept;  // by attempt
+    std::map<std::string, int64_t> durable;
+    size_t opened = 0;
+    std::mutex mutex;
+
+    Logs() {
+      streams.push_back([this](Stream& stream) { return takes_all(stream); });
+    }
+    // What the coordinator does with a piece: what is here already is cut off, a gap that is not told of is
+    // refused.
+    v1::WriteOutputResponse takes(const v1::AttemptOutput& output, size_t most = std::string::npos) {
+      std::lock_guard lock(mutex);
+      int64_t& end = durable[output.attempt_id()];
+      for (const auto& chunk : output.chunks()) {
+        const int64_t from = std::max(chunk.offset(), end);
+        if (chunk.offset() - chunk.dropped_bytes() > end) break;
+        if (chunk.offset() + static_cast<int64_t>(chunk.data().size()) < from) continue;
+        const auto news = chunk.data().substr(static_cast<size_t>(from - chunk.offset()), most);
+        kept[output.attempt_id()] += news;
+        end = from + static_cast<int64_t>(news.size());
+      }
+      v1::WriteOutputResponse answer;
+      auto& ack = *answer.add_acknowledgements();
+      ack.set_attempt_id(output.attempt_id());
+      ack.set_fence(output.fence());
+      ack.set_offset(end);
+      return answer;
+    }
+    std::optional<v1::AttemptOutput> next(Stream& stream) {
+      v1::WriteOutputRequest request;
+      if (!stream.Read(&request)) return std::nullopt;
+      std::lock_guard lock(mutex);
+      asked.insert(asked.end(), request.outputs().begin(), request.outputs().end());
+      return request.outputs(0);
+    }
+    grpc::Status takes_all(Stream& stream) {
+      while (const auto output = next(stream)) stream.Write(takes(*output));
+      return grpc::Status::OK;
+    }
+    std::string of(const std::string& attempt) {
+      std::lock_guard lock(mutex);
+      return kept[attempt];
+    }
+    size_t count() {
+      std::lock_guard lock(mutex);
+      return opened;
+    }
+    grpc::Status WriteOutput(
+        grpc::ServerContext*,
+        grpc::ServerReaderWriter<v1::WriteOutputResponse, v1::WriteOutputRequest>* stream) override {
+      std::function<grpc::Status(Stream&)> answer;
+      {
+        std::lock_guard lock(mutex);
+        ++opened;
+        answer = streams.front();
+        if (streams.size() > 1) streams.pop_front();
+      }
+      return answer(*stream);
+    }
+  } logs;
+
   FakeCoordinator() {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(target().address, grpc::InsecureServerCredentials());
-    builder.RegisterService(&sessions).RegisterService(&locks).RegisterService(&events).RegisterService(
-        &workers);
+    builder.RegisterService(&sessions).RegisterService(&locks).RegisterService(&events);
+    builder.RegisterService(&workers).RegisterService(&logs);
     server = builder.BuildAndStart();
   }
   ~FakeCoordinator() { server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1)); }

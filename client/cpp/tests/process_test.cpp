@@ -38,9 +38,11 @@ br::Exit ended(br::Process& process) {
   return process.wait();
 }
 
+// One that ends while this is read makes the reading fail, which getline takes as the end.
 bool is_alive(pid_t pid) {
   std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  std::string text;
+  std::getline(stat, text, '\0');
   return !text.empty() && text.substr(text.rfind(')') + 2, 1) != "Z";
 }
 

@@ -35,36 +35,6 @@ v1::TaskReport report_of(br::TaskRun& run) {
   return run.report();
 }
 
-TEST(OutputBook, WhatFitsIsKeptInTheOrderRead) {
-  br::OutputBook book(100, 50);
-  book.add(v1::OUTPUT_CHANNEL_STDOUT, "one ");
-  book.add(v1::OUTPUT_CHANNEL_STDOUT, "two ");
-  book.add(v1::OUTPUT_CHANNEL_STDERR, "three");
-  const auto chunks = book.chunks();
-  ASSERT_EQ(chunks.size(), 2u);
-  EXPECT_EQ(chunks[0].data(), "one two ");
-  EXPECT_EQ(chunks[1].offset(), 8);
-  EXPECT_EQ(book.total_bytes(), 13);
-  EXPECT_EQ(book.dropped_bytes(), 0);
-}
-
-TEST(OutputBook, BeyondTheCapsTheMiddleGoesAndIsCounted) {
-  br::OutputBook book(100'000, 50'000);
-  for (int i = 0; i < 1'000; ++i)
-    book.add(v1::OUTPUT_CHANNEL_STDOUT, std::string(1'000, static_cast<char>('a' + i % 26)));
-  int64_t kept = 0;
-  int64_t next = 0;
-  for (const auto& chunk : book.chunks()) {
-    EXPECT_EQ(chunk.offset(), next + chunk.dropped_bytes());
-    next = chunk.offset() + static_cast<int64_t>(chunk.data().size());
-    kept += static_cast<int64_t>(chunk.data().size());
-  }
-  EXPECT_EQ(next, 1'000'000);
-  EXPECT_EQ(kept + book.dropped_bytes(), 1'000'000);
-  EXPECT_GE(kept, 150'000);
-  EXPECT_LT(kept, 300'000);
-}
-
 TEST(OneLine, IsShortAndCleanAndWholeCharactersOnly) {
   EXPECT_EQ(br::one_line("a\nb\x1b[31m", 100), "a b [31m");
   EXPECT_EQ(br::one_line("\xff ok", 100), "\xEF\xBF\xBD ok");
@@ -113,7 +83,8 @@ TEST(TaskRun, ATimeoutAndThenTheGrace) {
   br::TaskRun run(one, {});
   std::thread clock([&] {
     await(folder.path() / "deaf");
-    run.tick(br::BootClock::now() + std::chrono::hours(2));
+    // The command may have got that far before its time began to count.
+    while (!run.is_stopping()) run.tick(br::BootClock::now() + std::chrono::hours(2));
   });
   EXPECT_EQ(report_of(run).outcome(), v1::OUTCOME_TIMED_OUT);
   clock.join();

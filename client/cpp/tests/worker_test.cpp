@@ -2,98 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <thread>
 
-#include "fake_coordinator.h"
-
-namespace br = buildrunner_parallel;
-using std::chrono::milliseconds;
+#include "a_worker.h"
 
 namespace {
-
-v1::Welcome welcome(const std::string& store = "store", int64_t epoch = 1) {
-  v1::Welcome one;
-  one.set_worker_id("w1");
-  one.set_store_id(store);
-  one.set_epoch(epoch);
-  one.set_heartbeat_interval_ms(100);
-  one.set_stop_after_ms(60'000);
-  one.set_kill_after_ms(70'000);
-  return one;
-}
-
-v1::Assignment assignment(const std::string& attempt, const std::string& line) {
-  v1::Assignment one;
-  one.set_attempt_id(attempt);
-  one.set_fence(7);
-  one.mutable_spec()->set_task_id("t1");
-  one.mutable_spec()->mutable_command()->set_shell_line(line);
-  one.mutable_spec()->mutable_directory()->set_path("/");
-  return one;
-}
-
-// A command that goes on until the test lets it.
-std::string until_there_is(const std::filesystem::path& file) {
-  return "until [ -e " + file.string() + " ]; do sleep 0.02; done";
-}
-
-// A worker at work on a coordinator whose answers the test has written; the end drains it.
-class AWorker : public testing::Test {
- protected:
-  void SetUp() override {
-    fake.workers.hello.then([](const auto&, auto* answer) {
-      *answer->mutable_welcome() = welcome();
-      return grpc::Status::OK;
-    });
-    fake.workers.heartbeat.then([](const v1::HeartbeatRequest& asked, auto* answer) {
-      answer->mutable_reply()->set_sequence(asked.heartbeat().sequence());
-      return grpc::Status::OK;
-    });
-  }
-
-  void gives(const v1::Assignment& one) {
-    fake.workers.claim.then([one](const auto&, auto* answer) {
-      *answer->add_assignments() = one;
-      return grpc::Status::OK;
-    });
-  }
-  void gives_nothing_more() {
-    fake.workers.claim.then([](const auto&, auto*) {
-      std::this_thread::sleep_for(milliseconds(20));
-      return grpc::Status::OK;
-    });
-  }
-  void acknowledges() {
-    fake.workers.report.then([](const v1::ReportTasksRequest& asked, auto* answer) {
-      for (const auto& report : asked.reports()) {
-        answer->add_acknowledgements()->set_attempt_id(report.attempt_id());
-        answer->mutable_acknowledgements(0)->set_disposition(v1::DISPOSITION_ACCEPTED);
-      }
-      return grpc::Status::OK;
-    });
-  }
-  std::vector<v1::TaskReport> reports() {
-    std::lock_guard lock(fake.workers.report.mutex);
-    std::vector<v1::TaskReport> all;
-    for (const auto& asked : fake.workers.report.asked)
-      all.insert(all.end(), asked.reports().begin(), asked.reports().end());
-    return all;
-  }
-  void serve_until(const std::function<bool()>& enough, int slots = 1) {
-    br::WorkerOptions options;
-    options.slots = slots;
-    options.log = [](const std::string&) {};
-    br::Worker worker(fake.target(), options);
-    std::thread thread([&] { worker.run(); });
-    while (!enough()) std::this_thread::sleep_for(milliseconds(5));
-    worker.drain();
-    thread.join();
-  }
-
-  FakeCoordinator fake;
-};
 
 TEST_F(AWorker, RunsATaskReportsItAndSaysGoodbye) {
   gives(assignment("a1", "echo hello"));
@@ -184,16 +100,7 @@ TEST_F(AWorker, StopsWhatItIsToldToCancel) {
   gives(assignment("a1", "sleep 600"));
   gives_nothing_more();
   acknowledges();
-  fake.workers.heartbeat.answers.clear();
-  fake.workers.heartbeat.then([](const v1::HeartbeatRequest& asked, auto* answer) {
-    answer->mutable_reply()->set_sequence(asked.heartbeat().sequence());
-    for (const auto& held : asked.heartbeat().held()) {
-      answer->add_cancellations()->set_attempt_id(held.attempt_id());
-      answer->mutable_cancellations(0)->set_fence(held.fence());
-      answer->mutable_cancellations(0)->set_outcome(v1::OUTCOME_CANCELLED);
-    }
-    return grpc::Status::OK;
-  });
+  cancels_what_runs();
   serve_until([&] { return !reports().empty(); });
   EXPECT_EQ(reports().at(0).outcome(), v1::OUTCOME_CANCELLED);
 }
@@ -213,6 +120,70 @@ TEST_F(AWorker, EndsWhatItRunsWhenItsLeaseIsOver) {
   fake.workers.heartbeat.fails(grpc::UNAVAILABLE);
   serve_until([&] { return !reports().empty(); });
   EXPECT_EQ(reports().at(0).outcome(), v1::OUTCOME_LOST);
+}
+
+class AStuckHandler : public AWorker {
+ protected:
+  void SetUp() override {
+    AWorker::SetUp();
+    options.handlers["deaf"] = [this](br::TaskContext&) {
+      runs = true;
+      while (!returns) std::this_thread::sleep_for(milliseconds(5));
+      return v1::Payload();
+    };
+    auto one = assignment("a1", "");
+    one.mutable_spec()->mutable_handler()->set_name("deaf");
+    one.mutable_spec()->set_grace_ms(50);
+    gives(one);
+    acknowledges();
+    cancels_what_runs();
+  }
+  bool is_told() { return words().find("handler deaf of task t1 was told to stop and goes on") != npos; }
+
+  static constexpr auto npos = std::string::npos;
+  std::atomic<bool> runs = false, returns = false;
+};
+
+TEST_F(AStuckHandler, KeepsItsSlotAndNoMoreAndIsReportedOnceItReturns) {
+  gives_nothing_more();
+  const auto claims_of_two = [&] {
+    std::lock_guard lock(fake.workers.claim.mutex);
+    return std::count_if(fake.workers.claim.asked.begin() + 1, fake.workers.claim.asked.end(),
+                         [](const auto& asked) { return asked.max_tasks() != 1; });
+  };
+  size_t then = 0;
+  serve_until(
+      [&] {
+        if (!is_told()) return false;
+        if (then == 0) then = fake.workers.claim.count();
+        if (fake.workers.claim.count() < then + 3) return false;
+        if (!returns) {
+          EXPECT_EQ(claims_of_two(), 0);
+          EXPECT_TRUE(reports().empty());
+          returns = true;
+        }
+        return !reports().empty();
+      },
+      2);
+  EXPECT_EQ(reports().at(0).outcome(), v1::OUTCOME_CANCELLED);
+  EXPECT_EQ(fake.workers.goodbye.count(), 1u);
+}
+
+TEST_F(AStuckHandler, DoesNotKeepAWorkerThatLeaves) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  gives_nothing_more();
+  EXPECT_EXIT(
+      {
+        options.log = nullptr;
+        br::Worker worker(fake.target(), options);
+        std::thread([&] {
+          while (!runs) std::this_thread::sleep_for(milliseconds(5));
+          worker.drain();
+        }).detach();
+        worker.run();
+      },
+      testing::ExitedWithCode(70), "only handlers that do not stop are left");
+  EXPECT_TRUE(reports().empty());
 }
 
 TEST_F(AWorker, ARefusedTokenEndsIt) {

@@ -111,7 +111,8 @@ class Client {
   std::vector<v1::PathLock> release(const std::string& session_id, const std::string& grant_id = "",
                                     int64_t fence = 0, const std::vector<v1::PathRequest>& paths = {});
   // Acquires with a lease that is renewed until the result is destroyed, which releases. `on_lost` is called
-  // from another thread, once, when the paths are not held any more.
+  // from another thread, once, when the paths are not held any more; it may release or destroy what it is
+  // about.
   std::unique_ptr<HeldLocks> hold(const std::string& session_id, const std::vector<v1::PathRequest>& paths,
                                   std::chrono::milliseconds wait = std::chrono::milliseconds(0),
                                   std::chrono::milliseconds lease = std::chrono::seconds(30),
@@ -140,7 +141,7 @@ class HeldLocks {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace buildrunner_parallel

@@ -7,9 +7,11 @@
 //   };
 //   buildrunner_parallel::serve(buildrunner_parallel::locate(), options);
 //
-// Commands run as process groups of their own that die with the worker, however it dies. Handlers run in
-// threads, which cannot be stopped from outside: they should look at cancelled(). What a task writes is sent
-// when it is over. Not offered: audits of what a task changes, worktrees of its own.
+// Commands run as process groups of their own that die with the worker, however it dies; what they write is
+// sent while they run. Handlers run in threads, which cannot be stopped from outside: they should look at
+// cancelled(). One that goes on beyond its grace keeps its slot; when nothing else is left of a worker that
+// is to leave, or its lease is over, it takes the whole process along (exit code 70). Not offered: audits of
+// what a task changes, worktrees of its own.
 #pragma once
 
 #include <chrono>
