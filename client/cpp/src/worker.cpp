@@ -115,7 +115,8 @@ struct Worker::State {
     for (const auto& [id, run] : runs) *hello.add_held() = run->held();
   }
 
-  // Sends the same call until somebody answers.
+  // Sends the same call until somebody answers; one that is to leave, and has nothing to report, does not
+  // wait for that.
   template <class Request, class Response>
   Response patiently(grpc::Status (Workers::*method)(grpc::ClientContext*, const Request&, Response*),
                      const Request& request, Milliseconds deadline = Milliseconds(15'000)) {
@@ -124,7 +125,7 @@ struct Worker::State {
       try {
         return calls.call(*calls.workers, method, request, deadline, /*repeatable=*/false);
       } catch (const Error& error) {
-        if (!is_passing(error)) throw;
+        if (!is_passing(error) || has_no_reason_to_stay()) throw;
         std::this_thread::sleep_for(backoff.next());
       }
     }
@@ -158,8 +159,10 @@ struct Worker::State {
       try {
         beat_once();
       } catch (const Error& error) {
-        fail(error);
-        return;
+        if (!is_passing(error)) {
+          fail(error);
+          return;
+        }
       }
       std::lock_guard lock(mutex);
       const Milliseconds told(std::max<int64_t>(welcome.heartbeat_interval_ms(), 50));
@@ -310,6 +313,7 @@ struct Worker::State {
           pause_until(Steady::now() + backoff.next());
         }
       } catch (const Error& error) {
+        if (is_passing(error)) continue;
         fail(error);
         std::lock_guard lock(mutex);
         porter_left = true;
@@ -586,6 +590,11 @@ struct Worker::State {
     return run == waiting;
   }
 
+  bool has_no_reason_to_stay() {
+    std::lock_guard lock(mutex);
+    return draining && runs.empty();
+  }
+
   bool is_draining() {
     std::lock_guard lock(mutex);
     return draining;
@@ -623,7 +632,12 @@ void Worker::drain() { state_->start_draining(); }
 
 void Worker::run() {
   State& s = *state_;
-  s.register_again(0);
+  try {
+    s.register_again(0);
+  } catch (const Error& error) {
+    if (!is_passing(error)) throw;
+    return s.options.log(std::string("left before anybody answered: ") + error.what());
+  }
   std::vector<std::thread> threads;
   threads.emplace_back([&s] { s.beat(); });
   threads.emplace_back([&s] { s.tick(); });
@@ -632,8 +646,10 @@ void Worker::run() {
   try {
     while (!s.is_draining()) s.claim();
   } catch (const Error& error) {
-    s.fail(error);
-    for (const auto& run : s.all_runs()) run->stop(v1::OUTCOME_LOST);
+    if (!is_passing(error)) {
+      s.fail(error);
+      for (const auto& run : s.all_runs()) run->stop(v1::OUTCOME_LOST);
+    }
   }
   s.tell_of_draining();
   {
@@ -648,7 +664,7 @@ void Worker::run() {
   goodbye.set_worker_id(s.welcome.worker_id());
   goodbye.set_reason("drained");
   try {
-    s.calls.call(*s.calls.workers, &Workers::Unregister, goodbye);
+    s.calls.call(*s.calls.workers, &Workers::Unregister, goodbye, Milliseconds(5'000));
   } catch (const Error& error) {
     s.options.log(std::string("left without a goodbye: ") + error.what());
   }

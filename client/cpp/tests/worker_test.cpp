@@ -122,6 +122,43 @@ TEST_F(AWorker, EndsWhatItRunsWhenItsLeaseIsOver) {
   EXPECT_EQ(reports().at(0).outcome(), v1::OUTCOME_LOST);
 }
 
+TEST_F(AWorker, DoesNotWaitForACoordinatorOnlyToLeave) {
+  fake.workers.hello.answers.clear();
+  fake.workers.hello.fails(grpc::UNAVAILABLE);
+  serve_until([&] { return fake.workers.hello.count() >= 2; });
+  EXPECT_NE(words().find("left before anybody answered"), std::string::npos);
+  EXPECT_EQ(fake.workers.goodbye.count(), 0u);
+}
+
+TEST_F(AWorker, LeavesACoordinatorThatHasGoneAwayOnceItHasNothingToReport) {
+  const Folder folder;
+  gives(assignment("a1", until_there_is(folder.path() / "go")));
+  fake.workers.claim.fails(grpc::UNAVAILABLE);
+  fake.workers.heartbeat.answers.clear();
+  fake.workers.heartbeat.fails(grpc::UNAVAILABLE);
+  std::atomic<bool> is_back = false;
+  fake.workers.report.then([&](const v1::ReportTasksRequest& asked, auto* answer) {
+    if (!is_back) return grpc::Status(grpc::UNAVAILABLE, "as told");
+    for (const auto& report : asked.reports()) {
+      answer->add_acknowledgements()->set_attempt_id(report.attempt_id());
+      answer->mutable_acknowledgements(0)->set_disposition(v1::DISPOSITION_ACCEPTED);
+    }
+    return grpc::Status::OK;
+  });
+  options.slots = 2;
+  options.log = [](const std::string&) {};
+  br::Worker worker(fake.target(), options);
+  std::thread thread([&] { worker.run(); });
+  while (fake.workers.claim.count() < 2) std::this_thread::sleep_for(milliseconds(5));
+  worker.drain();
+  folder.write("go", "");
+  while (reports().size() < 2) std::this_thread::sleep_for(milliseconds(5));
+  is_back = true;
+  thread.join();
+  EXPECT_EQ(reports().back().outcome(), v1::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(fake.workers.goodbye.count(), 1u);
+}
+
 class AStuckHandler : public AWorker {
  protected:
   void SetUp() override {

@@ -76,8 +76,8 @@ class Worker {
   ~Worker();
 
   // Serves until drain() or until the coordinator wants it to leave; what runs is finished and reported
-  // first. Coordinators that go away are waited for. Throws Error for what will not pass, such as a token
-  // that is refused.
+  // first. Coordinators that go away are waited for, unless it is to leave and has nothing to report. Throws
+  // Error for what will not pass, such as a token that is refused.
   void run();
   // Takes nothing new; run() returns once nothing runs any more. From any thread.
   void drain();
