@@ -32,9 +32,11 @@ import { Watch, type WatchOptions } from "./watch.js";
 import { inWhoseName } from "./whose.js";
 import { findWorkspace } from "./workspace.js";
 
+/** Where the coordinator is, and how patient calls are. */
 export interface ClientOptions extends ConnectionOptions {
   /** How long to wait for the coordinator's first answer; default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -42,24 +44,31 @@ export interface ClientOptions extends ConnectionOptions {
 export interface ChangeOptions {
   /** For an intention that outlives this process: the same id again is answered as the first time. */
   readonly requestId?: string | undefined;
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a new session is. */
 export interface SessionInput {
+  /** For people; need not be unique. */
   readonly name: string;
   /** Kept with it, and shown. */
   readonly metadata?: object | undefined;
   /** Worker processes for this session alone, run by the coordinator's machine; default none. */
   readonly wantedWorkers?: number | undefined;
+  /** The most of its tasks that may run at once; default no cap. */
   readonly maxParallel?: number | undefined;
 }
 
+/** What `submit` takes. */
 export interface SubmitOptions extends ChangeOptions {
   /** No task will be added after these. */
   readonly seal?: boolean | undefined;
 }
 
+/** What `lock` and `acquireLocks` take. */
 export interface LockOptions extends ChangeOptions {
+  /** Beside other shared holders, for all paths that say nothing themselves. */
   readonly shared?: boolean | undefined;
   /** 0 (default) tries once, Infinity waits without an end. */
   readonly waitMs?: number | undefined;
@@ -90,6 +99,7 @@ export class Client implements AsyncDisposable {
     return client;
   }
 
+  /** `unix:PATH` or `HOST:PORT`. */
   get address(): string {
     return this.#connection.address;
   }
@@ -104,22 +114,26 @@ export class Client implements AsyncDisposable {
     this.#connection.close();
   }
 
+  /** The same as `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
   // The coordinator
 
+  /** Version, store, epoch and capabilities of the coordinator, and where it keeps its data. */
   info(options: RunOptions = {}): Promise<GetInfoResponse> {
     return this.#connection.run((services, call) => services.coordinator.getInfo({}, call), options);
   }
 
+  /** Counts of sessions, workers, tasks and locks. */
   async summary(): Promise<Summary> {
     return present(
       (await this.#connection.run((services, call) => services.coordinator.getSummary({}, call))).summary,
     );
   }
 
+  /** In the order in which they came. */
   async *workers(): AsyncGenerator<Worker, void> {
     yield* this.#pages(async (services, call, pageToken) => {
       const page = await services.workers.listWorkers({ pageToken }, call);
@@ -127,6 +141,7 @@ export class Client implements AsyncDisposable {
     });
   }
 
+  /** It takes nothing new, finishes what it runs, and leaves. */
   async drainWorker(workerId: string, reason = "", options: ChangeOptions = {}): Promise<Worker> {
     const request = { ...stamp(options), workerId, reason };
     return present(
@@ -136,6 +151,7 @@ export class Client implements AsyncDisposable {
 
   // Sessions. Their ids may be unique prefixes, or `last`.
 
+  /** A session that is open for tasks; none starts before `startSession`. */
   async createSession(session: SessionInput, options: ChangeOptions = {}): Promise<Session> {
     const request: MessageInitShape<typeof CreateSessionRequestSchema> = {
       ...stamp(options),
@@ -149,6 +165,7 @@ export class Client implements AsyncDisposable {
     );
   }
 
+  /** The session as it is now. Throws NotFoundError. */
   async session(sessionId: string, options: RunOptions = {}): Promise<Session> {
     return present(
       (
@@ -168,6 +185,7 @@ export class Client implements AsyncDisposable {
     });
   }
 
+  /** From now on its tasks run. */
   async startSession(sessionId: string, options: ChangeOptions = {}): Promise<Session> {
     const request = { ...stamp(options), sessionId };
     return present(
@@ -187,6 +205,7 @@ export class Client implements AsyncDisposable {
     );
   }
 
+  /** After a pause: tasks start again. */
   async resumeSession(sessionId: string, options: ChangeOptions = {}): Promise<Session> {
     const request = { ...stamp(options), sessionId };
     return present(
@@ -194,6 +213,7 @@ export class Client implements AsyncDisposable {
     );
   }
 
+  /** Stops everything; it is over once its last process is gone. */
   async cancelSession(sessionId: string, reason = "", options: ChangeOptions = {}): Promise<Session> {
     const request = { ...stamp(options), sessionId, reason };
     return present(
@@ -257,6 +277,7 @@ export class Client implements AsyncDisposable {
     });
   }
 
+  /** Stops one task; those that need it are skipped. */
   async cancelTask(
     sessionId: string,
     taskId: string,
@@ -304,6 +325,7 @@ export class Client implements AsyncDisposable {
 
   // Watching
 
+  /** Every change, from a snapshot on; see Watch. */
   watch(options: WatchOptions = {}): Watch {
     return new Watch(this.#connection, options);
   }

@@ -21,12 +21,19 @@ const SURELY_CONNECTED_MS = 25_000;
 
 /** The generated clients of all services, on one connection. */
 export interface Services {
+  /** Information, backup, shutdown. */
   readonly coordinator: Client<typeof CoordinatorService>;
+  /** The change feed, and what happened. */
   readonly events: Client<typeof EventService>;
+  /** Path locks. */
   readonly locks: Client<typeof LockService>;
+  /** Output of tasks, out and in. */
   readonly logs: Client<typeof LogService>;
+  /** Sessions. */
   readonly sessions: Client<typeof SessionService>;
+  /** Tasks and their attempts. */
   readonly tasks: Client<typeof TaskService>;
+  /** What workers say, and what people ask about them. */
   readonly workers: Client<typeof WorkerService>;
 }
 
@@ -37,7 +44,9 @@ export interface ConnectionOptions extends LocateOptions {
   readonly patienceMs?: number | undefined;
 }
 
+/** How one call is made. */
 export interface RunOptions {
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
   /** In place of `callTimeoutMs`; Infinity sends no deadline. */
   readonly timeoutMs?: number | undefined;

@@ -8,7 +8,9 @@ import { findWorkspace, hasState, type Workspace } from "./workspace.js";
 export interface LocateOptions {
   /** `unix:PATH` or `HOST:PORT`. */
   readonly coordinator?: string | undefined;
+  /** In place of what BR_TOKEN, BR_TOKEN_FILE and the state directory say. */
   readonly token?: string | undefined;
+  /** A file whose one line is the token. */
   readonly tokenFile?: string | undefined;
   /** A directory of the workspace whose coordinator is meant; default: the current one. */
   readonly cwd?: string | undefined;
@@ -16,7 +18,9 @@ export interface LocateOptions {
 
 /** An address, `unix:PATH` or `HOST:PORT`, and the token to present there (may be empty). */
 export interface Target {
+  /** `unix:PATH` or `HOST:PORT`. */
   readonly address: string;
+  /** What every call carries. */
   readonly token: string;
 }
 

@@ -36,7 +36,9 @@ export type ErrorKind =
 
 /** `message` says what was wrong and what to do next; `reason` is UPPER_SNAKE, or empty. */
 export abstract class BuildRunnerError extends Error {
+  /** Its class in one word. */
   abstract readonly kind: ErrorKind;
+  /** UPPER_SNAKE, as the protocol lists them; empty for what the client itself found. */
   readonly reason: string;
 
   constructor(message: string, reason = "", options?: ErrorOptions) {
@@ -46,6 +48,7 @@ export abstract class BuildRunnerError extends Error {
   }
 }
 
+/** Malformed, or asks for something that cannot be; the message names the field. */
 export class InvalidRequestError extends BuildRunnerError {
   readonly kind = "invalid";
 }
@@ -53,6 +56,7 @@ export class InvalidRequestError extends BuildRunnerError {
 /** With the reason AMBIGUOUS_ID, `candidates` has the ids that the prefix fits. */
 export class NotFoundError extends BuildRunnerError {
   readonly kind = "not_found";
+  /** Ids that an ambiguous prefix fits. */
   readonly candidates: readonly string[];
 
   constructor(message: string, reason = "", options?: ErrorOptions & { candidates?: readonly string[] }) {
@@ -61,14 +65,17 @@ export class NotFoundError extends BuildRunnerError {
   }
 }
 
+/** The state of the session, task or worker does not allow it. */
 export class WrongStateError extends BuildRunnerError {
   readonly kind = "wrong_state";
 }
 
+/** Too large, too many, or too fast. */
 export class LimitError extends BuildRunnerError {
   readonly kind = "limit";
 }
 
+/** This coordinator does not serve the call. */
 export class UnsupportedError extends BuildRunnerError {
   readonly kind = "unsupported";
 }
@@ -76,6 +83,7 @@ export class UnsupportedError extends BuildRunnerError {
 /** `conflicts` has one entry for each clash: path asked, path held, by whom, for how long. */
 export class LockConflictError extends BuildRunnerError {
   readonly kind = "conflict";
+  /** One for each clash. */
   readonly conflicts: readonly LockConflict[];
 
   constructor(
@@ -88,8 +96,10 @@ export class LockConflictError extends BuildRunnerError {
   }
 }
 
+/** Waiting would close a circle, which the message names. */
 export class DeadlockError extends LockConflictError {}
 
+/** The caller is not, or no more, the holder. */
 export class StaleError extends BuildRunnerError {
   readonly kind = "stale";
 }
@@ -97,10 +107,12 @@ export class StaleError extends BuildRunnerError {
 /** Others may have changed the paths meanwhile. */
 export class LockLostError extends StaleError {}
 
+/** No valid token came with the call. */
 export class AuthenticationError extends BuildRunnerError {
   readonly kind = "unauthenticated";
 }
 
+/** No coordinator answers; for calls that change something it is not known whether they took effect. */
 export class UnavailableError extends BuildRunnerError {
   readonly kind = "unavailable";
 }
@@ -110,6 +122,7 @@ export class TimeoutError extends BuildRunnerError {
   readonly kind = "timeout";
 }
 
+/** A fault of the coordinator's; its log has more. */
 export class InternalError extends BuildRunnerError {
   readonly kind = "internal";
 }

@@ -15,11 +15,15 @@ const SHORTEST_CALL_MS = 1_000;
  * as its reason, as soon as it is known to be lost; give that signal to what the lock protects.
  */
 export class Lock implements AsyncDisposable {
+  /** The session that it is held in. */
   readonly sessionId: string;
+  /** Names it; empty when a task's own locks covered everything. */
   readonly grantId: string;
   /** Larger than that of whoever held any of it before. */
   readonly fence: bigint;
+  /** One for each path asked for, in that order. */
   readonly locks: readonly PathLock[];
+  /** How long it stood in the queue. */
   readonly waitedMs: number;
   readonly #connection: Connection;
   readonly #leaseMs: number;
@@ -44,6 +48,7 @@ export class Lock implements AsyncDisposable {
     if (this.#isOurs && this.#leaseMs > 0) this.#renewing = this.#renew(grant.waitedMs > 0n);
   }
 
+  /** Aborted, with a LockLostError as its reason, once it is lost. */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
@@ -76,6 +81,7 @@ export class Lock implements AsyncDisposable {
     }
   }
 
+  /** The same as `release`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }

@@ -9,6 +9,7 @@ import {
 } from "./gen/buildrunner_parallel/v1/log_service_pb.js";
 import { OutputChannel } from "./gen/buildrunner_parallel/v1/types_pb.js";
 
+/** Which part of the output, and whether to wait for more. */
 export interface OutputOptions {
   /** Default 0: the last one. */
   readonly attempt?: number | undefined;
@@ -18,16 +19,23 @@ export interface OutputOptions {
   readonly follow?: boolean | undefined;
   /** With a task: begin so many lines before the end. */
   readonly tailLines?: number | undefined;
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A piece of a task's output. `droppedBytes` are missing right before it because of the cap. */
 export interface OutputPiece {
+  /** The task that wrote it. */
   readonly taskId: string;
+  /** In which of its attempts; 1 is the first. */
   readonly attempt: number;
+  /** Where to. */
   readonly channel: "stdout" | "stderr";
+  /** Bytes of the attempt's output before this piece, both channels together. */
   readonly offset: number;
+  /** As the task wrote it. */
   readonly data: Uint8Array;
+  /** Bytes missing right before it. */
   readonly droppedBytes: number;
 }
 

@@ -27,6 +27,7 @@ export interface TaskInput {
   readonly handler?: string | undefined;
   /** The pool of an external task. */
   readonly pool?: string | undefined;
+  /** For a handler, or for who does an external task. */
   readonly payload?: PayloadInput | undefined;
   /** Ids of tasks that must have succeeded. */
   readonly needs?: readonly string[] | undefined;
@@ -36,23 +37,31 @@ export interface TaskInput {
   readonly timeoutMs?: number | undefined;
   /** Between SIGTERM and SIGKILL; default 10,000. */
   readonly graceMs?: number | undefined;
+  /** How often a failed attempt is followed by another one; default never. */
   readonly retries?: number | undefined;
+  /** Before the first retry, doubled with each further one; default 1,000. */
   readonly backoffMs?: number | undefined;
   /** -1000 to 1000, higher first. */
   readonly priority?: number | undefined;
+  /** How many of its worker's slots it takes; default 1. */
   readonly slots?: number | undefined;
   /** All of them must be its worker's. */
   readonly labels?: readonly string[] | undefined;
+  /** The one worker that may run it. */
   readonly workerId?: string | undefined;
   /** From where it is submitted; default: there. */
   readonly cwd?: string | undefined;
+  /** Set for the task, on top of what its worker lets through. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Patterns of variables of this process to pass on, such as `NPM_*`. */
   readonly passEnv?: readonly string[] | undefined;
+  /** Kept with it as JSON, and shown. */
   readonly metadata?: object | undefined;
+  /** Whether what it changes is compared with `files`; `auto`: if it has any. */
   readonly audit?: "auto" | "on" | "off" | undefined;
   /** `worktree`: in a git worktree and branch of its own, merged into the session's with `merge`. */
   readonly isolate?: "worktree" | "none" | undefined;
+  /** With `isolate: "worktree"`: merge what it committed into the session's branch. */
   readonly merge?: boolean | undefined;
 }
 

@@ -15,14 +15,17 @@ export function sessionStatusName(status: number): string {
   return nameOf(SessionStatusSchema, status);
 }
 
+/** In lower case, as the command line writes it. */
 export function taskStatusName(status: number): string {
   return nameOf(TaskStatusSchema, status);
 }
 
+/** In lower case, as the command line writes it. */
 export function workerStatusName(status: number): string {
   return nameOf(WorkerStatusSchema, status);
 }
 
+/** In lower case, as the command line writes it. */
 export function outcomeName(outcome: number): string {
   return nameOf(OutcomeSchema, outcome);
 }
@@ -43,10 +46,12 @@ const ENDED_TASKS: ReadonlySet<TaskStatus> = new Set([
   TaskStatus.SKIPPED,
 ]);
 
+/** Whether nothing of it runs or will, unless it is retried. */
 export function isSessionOver(status: SessionStatus): boolean {
   return ENDED_SESSIONS.has(status);
 }
 
+/** Whether it has ended, unless it is retried. */
 export function isTaskOver(status: TaskStatus): boolean {
   return ENDED_TASKS.has(status);
 }

@@ -7,9 +7,11 @@ import type { WatchEvent, WatchOptions } from "./watch.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** How long to wait. */
 export interface WaitOptions {
   /** Default: no limit. */
   readonly timeoutMs?: number | undefined;
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
 }
 

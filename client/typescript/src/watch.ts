@@ -10,6 +10,7 @@ import {
   type WatchResponse,
 } from "./gen/buildrunner_parallel/v1/event_service_pb.js";
 
+/** What to follow, and from where. */
 export interface WatchOptions {
   /** Only what belongs to these sessions; their tasks are in the snapshot then. */
   readonly sessionIds?: readonly string[] | undefined;
@@ -21,6 +22,7 @@ export interface WatchOptions {
   readonly since?: bigint | undefined;
   /** The store that `since` belongs to: an earlier `storeId`. */
   readonly storeId?: string | undefined;
+  /** Ends the call, or the waiting, with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
   /** How long a coordinator that went away is looked for; default: the client's. */
   readonly patienceMs?: number | undefined;
@@ -40,6 +42,7 @@ export interface WatchEvent {
   readonly complete: boolean;
   /** The coordinator ends in order; the feed goes on when there is one again. */
   readonly closing: boolean;
+  /** Entities as they are now, or what is no more. */
   readonly changes: readonly Change[];
 }
 
@@ -59,10 +62,13 @@ const KINDS = {
 export class Watch implements AsyncIterableIterator<WatchEvent>, AsyncDisposable {
   /** The last revision seen whole; resume from here. */
   revision: bigint | undefined;
+  /** The store that `revision` belongs to; empty before the first message. */
   storeId: string;
   /** Snapshots begun, snapshots because the revision was compacted away, and streams after the first one. */
   resets = 0;
+  /** How often a revision was no longer known. */
   compactions = 0;
+  /** How often it went on behind a break. */
   reconnects = 0;
   readonly #connection: Connection;
   readonly #options: WatchOptions;
@@ -77,6 +83,7 @@ export class Watch implements AsyncIterableIterator<WatchEvent>, AsyncDisposable
     this.#events = this.#follow();
   }
 
+  /** The next message; waits for it, also through restarts of the coordinator. */
   next(): Promise<IteratorResult<WatchEvent, undefined>> {
     return this.#events.next();
   }
@@ -86,15 +93,18 @@ export class Watch implements AsyncIterableIterator<WatchEvent>, AsyncDisposable
     this.#ending.abort();
   }
 
+  /** Ends the watch; `break` in a loop does this. */
   async return(): Promise<IteratorResult<WatchEvent, undefined>> {
     this.close();
     return this.#events.return(undefined);
   }
 
+  /** The same as `return`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }
 
+  /** Itself: a watch is read once. */
   [Symbol.asyncIterator](): this {
     return this;
   }

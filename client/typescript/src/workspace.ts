@@ -10,9 +10,13 @@ const STATE_DIRECTORY = ".buildrunner";
  * state.
  */
 export interface Workspace {
+  /** The root of the main worktree; without git the directory itself. */
   readonly root: string;
+  /** The checkout that the caller is in. */
   readonly worktree: string;
+  /** Where the local coordinator keeps its state. */
   readonly stateDir: string;
+  /** Where below `worktree` the caller is; "" at its root. */
   readonly directory: string;
 }
 

@@ -17,17 +17,24 @@ export type HandlerResult = PayloadInput | number | boolean | null | undefined;
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a handler too.
 export type Handler = (context: HandlerContext) => HandlerResult | void | Promise<HandlerResult | void>;
 
+/** Handlers by the names that tasks use. */
 export type Handlers = Readonly<Record<string, Handler>>;
 
 /** One task, as its handler sees it. */
 export interface HandlerContext {
+  /** What the submitter gave, as bytes. */
   readonly payload: Uint8Array;
+  /** The payload's media type. */
   readonly contentType: string;
+  /** The session of the task. */
   readonly sessionId: string;
+  /** The session's name, which need not be unique. */
   readonly sessionName: string;
+  /** Unique in the session. */
   readonly taskId: string;
   /** Counts from 1. */
   readonly attempt: number;
+  /** Names this attempt in all sessions. */
   readonly attemptId: string;
   /** Larger than that of any earlier attempt at anything. */
   readonly fence: bigint;

@@ -43,6 +43,7 @@ const FAREWELL_MS = 2_000;
 const STOP_GRACE_MS = 2_000;
 const UNREACHABLE_MS = 600_000;
 
+/** What a worker runs, and where its coordinator is. */
 export interface WorkerOptions extends LocateOptions {
   /** Modules, as paths or URLs, that export `handlers`. */
   readonly handlers?: readonly (string | URL)[] | undefined;
@@ -54,6 +55,7 @@ export interface WorkerOptions extends LocateOptions {
   readonly commands?: boolean | undefined;
   /** It serves this session alone, and leaves at its end. */
   readonly sessionId?: string | undefined;
+  /** Kept with it as JSON, and shown. */
   readonly metadata?: object | undefined;
   /** Patterns of variables of this process that tasks see, beyond those that all tasks see. */
   readonly passEnv?: readonly string[] | undefined;
@@ -65,6 +67,7 @@ export interface WorkerOptions extends LocateOptions {
   readonly log?: ((message: string) => void) | undefined;
 }
 
+/** A worker within a program: `run` serves until `drain`, `stop` or a refusal. */
 export class Worker implements Conversationalist {
   readonly #options: WorkerOptions;
   readonly #slots: number;
@@ -223,6 +226,7 @@ export class Worker implements Conversationalist {
 
   // What a conversation asks and tells
 
+  /** @internal for its conversation */
   hello(): Hello {
     const { labels = [], commands = true, sessionId = "", metadata } = this.#options;
     this.#credit.reset();
@@ -244,6 +248,7 @@ export class Worker implements Conversationalist {
     });
   }
 
+  /** @internal for its conversation */
   welcomed(welcome: Welcome, helloSentAtMs: number): string {
     if (this.#storeId !== "" && welcome.storeId !== this.#storeId) {
       this.#becomeNew();
@@ -271,6 +276,7 @@ export class Worker implements Conversationalist {
     return "";
   }
 
+  /** @internal for its conversation */
   received(response: ConnectResponse): void {
     this.#lastContactMs = performance.now();
     const reply = response.heartbeatReply;
@@ -286,6 +292,7 @@ export class Worker implements Conversationalist {
     this.#changed();
   }
 
+  /** @internal for its conversation */
   nextRequest(): ConnectRequest | undefined {
     if (!this.#outgoing.isEmpty) return this.#outgoing.take();
     if (!this.#goodbye) return undefined;
@@ -293,6 +300,7 @@ export class Worker implements Conversationalist {
     return create(ConnectRequestSchema, { goodbye: { reason: "drained" } });
   }
 
+  /** @internal for its conversation */
   heartbeat(): Heartbeat {
     const sequence = this.#lease.nextHeartbeat(bootTimeMs());
     return create(HeartbeatSchema, { sequence, held: this.#book.held() });
