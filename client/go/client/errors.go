@@ -45,12 +45,14 @@ type InvalidError struct{ CallError }
 // prefix fits.
 type NotFoundError struct {
 	CallError
+	// Candidates are ids that an ambiguous prefix fits.
 	Candidates []string
 }
 
 // ConflictError: paths are held by others; there is an entry for each clash.
 type ConflictError struct {
 	CallError
+	// Conflicts has one for each clash.
 	Conflicts []*pb.LockConflict
 }
 
@@ -69,6 +71,7 @@ type StaleError struct{ CallError }
 // LockLostError: what a Grant held went away while it was needed. It is a *StaleError too.
 type LockLostError struct {
 	StaleError
+	// GrantID is the grant that was lost.
 	GrantID string
 }
 
@@ -82,6 +85,7 @@ type UnauthenticatedError struct{ CallError }
 // new work at present (reason DRAINING).
 type UnavailableError struct {
 	CallError
+	// Address is where nobody answered.
 	Address string
 }
 

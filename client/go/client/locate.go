@@ -18,8 +18,10 @@ const (
 
 // Target is where a coordinator is ("unix:PATH" or "HOST:PORT"), and the token to present there.
 type Target struct {
+	// Address is unix:PATH or HOST:PORT.
 	Address string
-	Token   string
+	// Token goes with every call.
+	Token string
 	// LockFile is held by the coordinator for as long as it lives; known for the workspace's own one only.
 	LockFile string
 }

@@ -22,7 +22,8 @@ type Task struct {
 	// Shell is one line for /bin/sh -c.
 	Shell string
 	// Handler is the name of a function that a worker has, for Payload.
-	Handler     string
+	Handler string
+	// Payload is what it is given, ContentType the media type of that.
 	Payload     []byte
 	ContentType string
 

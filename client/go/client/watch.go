@@ -36,9 +36,11 @@ type Event struct {
 	// Compacted: the revision that was asked for is no longer known, so this begins a fresh snapshot.
 	Compacted bool
 	// Closing: the coordinator is being stopped.
-	Closing    bool
+	Closing bool
+	// Connection: it was lost, or is back; such an event has no changes.
 	Connection Connection
-	Changes    []*pb.Change
+	// Changes are entities as they are now, or what is no more.
+	Changes []*pb.Change
 }
 
 // WatchOptions of Watch; the zero value is everything from a snapshot on.

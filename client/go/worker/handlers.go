@@ -45,6 +45,7 @@ var causes = map[string]error{
 
 // Result is what a task leaves, at most 1 MiB. The zero value is no result.
 type Result struct {
+	// Data as it is, ContentType its media type.
 	Data        []byte
 	ContentType string
 }
@@ -60,11 +61,14 @@ func Text(text string) (Result, error) { return Result{[]byte(text), "text/plain
 
 // Task is what a handler is given.
 type Task struct {
+	// SessionID and ID together name the task; names of sessions need not be unique.
 	SessionID, SessionName, ID string
 	// Attempt counts from 1; Fence is larger than that of any earlier attempt at anything.
-	Attempt     int
-	AttemptID   string
-	Fence       int64
+	// AttemptID names it in all sessions.
+	Attempt   int
+	AttemptID string
+	Fence     int64
+	// Payload is what the submitter gave, ContentType its media type.
 	Payload     []byte
 	ContentType string
 	// Directory is where a command would run. The process itself stays where it is.

@@ -7,6 +7,8 @@
 //! [`Client`] has sessions, tasks, output and path locks; [`Watch`] follows what changes; [`Worker`] runs commands and
 //! functions of your own. Records are the messages of the protocol, in [`v1`].
 
+#![warn(missing_docs)]
+
 mod calls;
 mod client;
 mod discovery;
