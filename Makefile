@@ -95,8 +95,7 @@ requirements-check: ## pinned requirements carry hashes and no addresses
 
 .PHONY: stubs-check
 stubs-check: $(READY) ## the committed stubs follow from the protos
-	@$(BIN)/python tools/generate_stubs --check
-	@tools/clients stubs-check
+	@status=0; $(BIN)/python tools/generate_stubs --check || status=1; tools/clients stubs-check || status=1; exit $$status
 
 .PHONY: states-check
 states-check: $(READY) ## docs/states.md follows from the state tables
