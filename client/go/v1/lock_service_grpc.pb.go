@@ -44,8 +44,9 @@ const (
 // not list the capability "locks-by-hand".
 type LockServiceClient interface {
 	// Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-	// LockConflict for each clash in the status details; with DEADLOCK when
-	// waiting would close a circle. With `wait_ms` the call stays open until it
+	// LockConflict for each clash in the status details, as many as fit into
+	// some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+	// a circle. With `wait_ms` the call stays open until it
 	// is granted, refused or cancelled; who hangs up leaves the queue. After a
 	// restart of the coordinator the same request id within the lock delay finds
 	// its place in the queue again.
@@ -154,8 +155,9 @@ func (c *lockServiceClient) GetLockStatistics(ctx context.Context, in *GetLockSt
 // not list the capability "locks-by-hand".
 type LockServiceServer interface {
 	// Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-	// LockConflict for each clash in the status details; with DEADLOCK when
-	// waiting would close a circle. With `wait_ms` the call stays open until it
+	// LockConflict for each clash in the status details, as many as fit into
+	// some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+	// a circle. With `wait_ms` the call stays open until it
 	// is granted, refused or cancelled; who hangs up leaves the queue. After a
 	// restart of the coordinator the same request id within the lock delay finds
 	// its place in the queue again.

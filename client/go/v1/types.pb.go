@@ -1467,7 +1467,7 @@ func (x *Payload) GetContentType() string {
 	return ""
 }
 
-// Where a task runs.
+// Where a task runs. Without any of it, where its worker was started.
 type WorkingDirectory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absolute path of the worktree (checkout) that it was submitted from.

@@ -297,7 +297,8 @@ type Hello struct {
 	// Every attempt that it has, started or not, and every one whose report is
 	// not acknowledged yet.
 	Held []*HeldAttempt `protobuf:"bytes,12,rep,name=held,proto3" json:"held,omitempty"`
-	// As in ConnectRequest; 0 means as many as slots.
+	// As in ConnectRequest; 0 means as many as slots, and with Register none
+	// before ClaimTasks asks.
 	Credit int32 `protobuf:"varint,13,opt,name=credit,proto3" json:"credit,omitempty"`
 	// The store that it knows, from an earlier welcome; empty for a new worker.
 	StoreId string `protobuf:"bytes,14,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
@@ -558,7 +559,8 @@ func (x *HeldAttempt) GetStartedAtUs() int64 {
 
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, 2, 3, ...; starts anew with each stream.
+	// 1, 2, 3, ...; starts anew with each stream. In the unary call it is only
+	// repeated in the answer.
 	Sequence      int64          `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Held          []*HeldAttempt `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -764,7 +766,8 @@ type TaskReport struct {
 	ExitCode  *int32                 `protobuf:"varint,4,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
 	Signal    int32                  `protobuf:"varint,5,opt,name=signal,proto3" json:"signal,omitempty"`
 	// One line, at most 4 KiB: the last word of the task itself (BR_ERROR_FILE,
-	// the exception of a handler), or what kept it from starting.
+	// the exception of a handler), or what kept it from starting. If it is empty,
+	// exit code or signal take its place.
 	Error  string         `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	Result *Payload       `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
 	Usage  *ResourceUsage `protobuf:"bytes,8,opt,name=usage,proto3" json:"usage,omitempty"`
@@ -2052,7 +2055,8 @@ func (x *HeartbeatResponse) GetDraining() bool {
 type ClaimTasksRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	// 0 means 1; at most 1000.
+	// 0 means 1; at most 1000. Free slots are not looked at: ask for no more
+	// than is started at once, for what has been claimed counts as started.
 	MaxTasks int32 `protobuf:"varint,2,opt,name=max_tasks,json=maxTasks,proto3" json:"max_tasks,omitempty"`
 	// At most 30000.
 	WaitMs        int64 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`

@@ -90,8 +90,9 @@ class LockServiceServicer:
 
     def AcquireLocks(self, request, context):
         """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-        LockConflict for each clash in the status details; with DEADLOCK when
-        waiting would close a circle. With `wait_ms` the call stays open until it
+        LockConflict for each clash in the status details, as many as fit into
+        some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+        a circle. With `wait_ms` the call stays open until it
         is granted, refused or cancelled; who hangs up leaves the queue. After a
         restart of the coordinator the same request id within the lock delay finds
         its place in the queue again.

@@ -44,8 +44,9 @@ class LockServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LockServiceAsyncStub: ...
     AcquireLocks: _grpc.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireLocksRequest, _lock_service_pb2.AcquireLocksResponse]
     """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-    LockConflict for each clash in the status details; with DEADLOCK when
-    waiting would close a circle. With `wait_ms` the call stays open until it
+    LockConflict for each clash in the status details, as many as fit into
+    some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+    a circle. With `wait_ms` the call stays open until it
     is granted, refused or cancelled; who hangs up leaves the queue. After a
     restart of the coordinator the same request id within the lock delay finds
     its place in the queue again.
@@ -76,8 +77,9 @@ class LockServiceAsyncStub(LockServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     AcquireLocks: _aio.UnaryUnaryMultiCallable[_lock_service_pb2.AcquireLocksRequest, _lock_service_pb2.AcquireLocksResponse]  # type: ignore[assignment]
     """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-    LockConflict for each clash in the status details; with DEADLOCK when
-    waiting would close a circle. With `wait_ms` the call stays open until it
+    LockConflict for each clash in the status details, as many as fit into
+    some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+    a circle. With `wait_ms` the call stays open until it
     is granted, refused or cancelled; who hangs up leaves the queue. After a
     restart of the coordinator the same request id within the lock delay finds
     its place in the queue again.
@@ -110,8 +112,9 @@ class LockServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_lock_service_pb2.AcquireLocksResponse, _abc.Awaitable[_lock_service_pb2.AcquireLocksResponse]]:
         """Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-        LockConflict for each clash in the status details; with DEADLOCK when
-        waiting would close a circle. With `wait_ms` the call stays open until it
+        LockConflict for each clash in the status details, as many as fit into
+        some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+        a circle. With `wait_ms` the call stays open until it
         is granted, refused or cancelled; who hangs up leaves the queue. After a
         restart of the coordinator the same request id within the lock delay finds
         its place in the queue again.

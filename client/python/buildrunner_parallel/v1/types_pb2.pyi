@@ -751,7 +751,7 @@ Global___Payload: _TypeAlias = Payload  # noqa: Y015
 
 @_typing.final
 class WorkingDirectory(_message.Message):
-    """Where a task runs."""
+    """Where a task runs. Without any of it, where its worker was started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -201,7 +201,9 @@ class Hello(_message.Message):
     """Name of its pool of external tasks."""
     metadata_json: _builtins.str
     credit: _builtins.int
-    """As in ConnectRequest; 0 means as many as slots."""
+    """As in ConnectRequest; 0 means as many as slots, and with Register none
+    before ClaimTasks asks.
+    """
     store_id: _builtins.str
     """The store that it knows, from an earlier welcome; empty for a new worker."""
     epoch: _builtins.int
@@ -307,7 +309,9 @@ class Heartbeat(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """1, 2, 3, ...; starts anew with each stream."""
+    """1, 2, 3, ...; starts anew with each stream. In the unary call it is only
+    repeated in the answer.
+    """
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldAttempt]: ...
     def __init__(
@@ -416,7 +420,8 @@ class TaskReport(_message.Message):
     signal: _builtins.int
     error: _builtins.str
     """One line, at most 4 KiB: the last word of the task itself (BR_ERROR_FILE,
-    the exception of a handler), or what kept it from starting.
+    the exception of a handler), or what kept it from starting. If it is empty,
+    exit code or signal take its place.
     """
     pid: _builtins.int
     started_at_us: _builtins.int
@@ -1001,7 +1006,9 @@ class ClaimTasksRequest(_message.Message):
     WAIT_MS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     max_tasks: _builtins.int
-    """0 means 1; at most 1000."""
+    """0 means 1; at most 1000. Free slots are not looked at: ask for no more
+    than is started at once, for what has been claimed counts as started.
+    """
     wait_ms: _builtins.int
     """At most 30000."""
     def __init__(

@@ -143,7 +143,7 @@ pub struct Payload {
     #[prost(string, tag = "2")]
     pub content_type: ::prost::alloc::string::String,
 }
-/// Where a task runs.
+/// Where a task runs. Without any of it, where its worker was started.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkingDirectory {
     /// Absolute path of the worktree (checkout) that it was submitted from.
@@ -2144,8 +2144,9 @@ pub mod lock_service_client {
             self
         }
         /// Takes all the paths or none. Refused with ABORTED, LOCK_CONFLICT and one
-        /// LockConflict for each clash in the status details; with DEADLOCK when
-        /// waiting would close a circle. With `wait_ms` the call stays open until it
+        /// LockConflict for each clash in the status details, as many as fit into
+        /// some 5 KiB (PreviewLocks has all); with DEADLOCK when waiting would close
+        /// a circle. With `wait_ms` the call stays open until it
         /// is granted, refused or cancelled; who hangs up leaves the queue. After a
         /// restart of the coordinator the same request id within the lock delay finds
         /// its place in the queue again.
@@ -4077,7 +4078,8 @@ pub struct Hello {
     /// not acknowledged yet.
     #[prost(message, repeated, tag = "12")]
     pub held: ::prost::alloc::vec::Vec<HeldAttempt>,
-    /// As in ConnectRequest; 0 means as many as slots.
+    /// As in ConnectRequest; 0 means as many as slots, and with Register none
+    /// before ClaimTasks asks.
     #[prost(int32, tag = "13")]
     pub credit: i32,
     /// The store that it knows, from an earlier welcome; empty for a new worker.
@@ -4116,7 +4118,8 @@ pub struct HeldAttempt {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
-    /// 1, 2, 3, ...; starts anew with each stream.
+    /// 1, 2, 3, ...; starts anew with each stream. In the unary call it is only
+    /// repeated in the answer.
     #[prost(int64, tag = "1")]
     pub sequence: i64,
     #[prost(message, repeated, tag = "2")]
@@ -4162,7 +4165,8 @@ pub struct TaskReport {
     #[prost(int32, tag = "5")]
     pub signal: i32,
     /// One line, at most 4 KiB: the last word of the task itself (BR_ERROR_FILE,
-    /// the exception of a handler), or what kept it from starting.
+    /// the exception of a handler), or what kept it from starting. If it is empty,
+    /// exit code or signal take its place.
     #[prost(string, tag = "6")]
     pub error: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
@@ -4414,7 +4418,8 @@ pub struct HeartbeatResponse {
 pub struct ClaimTasksRequest {
     #[prost(string, tag = "1")]
     pub worker_id: ::prost::alloc::string::String,
-    /// 0 means 1; at most 1000.
+    /// 0 means 1; at most 1000. Free slots are not looked at: ask for no more
+    /// than is started at once, for what has been claimed counts as started.
     #[prost(int32, tag = "2")]
     pub max_tasks: i32,
     /// At most 30000.

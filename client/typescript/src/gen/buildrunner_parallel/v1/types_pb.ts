@@ -411,7 +411,7 @@ export const PayloadSchema: GenMessage<Payload> = /*@__PURE__*/
   messageDesc(file_buildrunner_parallel_v1_types, 7);
 
 /**
- * Where a task runs.
+ * Where a task runs. Without any of it, where its worker was started.
  *
  * @generated from message buildrunner_parallel.v1.WorkingDirectory
  */

@@ -182,7 +182,8 @@ export type Hello = Message<"buildrunner_parallel.v1.Hello"> & {
   held: HeldAttempt[];
 
   /**
-   * As in ConnectRequest; 0 means as many as slots.
+   * As in ConnectRequest; 0 means as many as slots, and with Register none
+   * before ClaimTasks asks.
    *
    * @generated from field: int32 credit = 13;
    */
@@ -284,7 +285,8 @@ export const HeldAttemptSchema: GenMessage<HeldAttempt> = /*@__PURE__*/
  */
 export type Heartbeat = Message<"buildrunner_parallel.v1.Heartbeat"> & {
   /**
-   * 1, 2, 3, ...; starts anew with each stream.
+   * 1, 2, 3, ...; starts anew with each stream. In the unary call it is only
+   * repeated in the answer.
    *
    * @generated from field: int64 sequence = 1;
    */
@@ -409,7 +411,8 @@ export type TaskReport = Message<"buildrunner_parallel.v1.TaskReport"> & {
 
   /**
    * One line, at most 4 KiB: the last word of the task itself (BR_ERROR_FILE,
-   * the exception of a handler), or what kept it from starting.
+   * the exception of a handler), or what kept it from starting. If it is empty,
+   * exit code or signal take its place.
    *
    * @generated from field: string error = 6;
    */
@@ -1077,7 +1080,8 @@ export type ClaimTasksRequest = Message<"buildrunner_parallel.v1.ClaimTasksReque
   workerId: string;
 
   /**
-   * 0 means 1; at most 1000.
+   * 0 means 1; at most 1000. Free slots are not looked at: ask for no more
+   * than is started at once, for what has been claimed counts as started.
    *
    * @generated from field: int32 max_tasks = 2;
    */
