@@ -85,14 +85,14 @@ def test_no_more_tasks_are_asked_for_than_anybody_reads(waiting, br):
 
 def test_pauses_behind_failures_are_one_reason_with_the_earliest_end(events):
     def pause(number, seconds):
-        message = f"pauses for another {seconds} s after failure {number}"
+        message = f"failed {number} times: it is tried again in {seconds} s"
         return Wait(WaitKind.BACKOFF, message, until=events.at(seconds))
 
     (reason,) = reasons(
         [blocked("a", pause(1, 40)), blocked("b", pause(2, 12.4)), blocked("c", pause(1, 90))]
     )
     assert reason.task_ids == ["a", "b", "c"]
-    assert reason.sentence() == "pauses for another 12.4 s after failure 2"
+    assert reason.sentence() == "failed 2 times: it is tried again in 12.4 s"
 
 
 def locked(path, *tasks):

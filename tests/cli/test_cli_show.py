@@ -112,10 +112,10 @@ def test_nothing_is_cut_off_however_narrow(task, terminal, columns):
 
 
 def test_what_it_waits_for_is_told(task, br, events):
-    wait = Wait(WaitKind.BACKOFF, "pauses for another 42 s after failure 1", until=events.at(42))
+    wait = Wait(WaitKind.BACKOFF, "failed once: it is tried again in 42 s", until=events.at(42))
     old = task.full_tasks["full"].summary
     change(task, summary=replace(old, status=TaskStatus.QUEUED, wait=wait))
-    assert facts(br("show", "last", "full").stdout)["waiting"] == "pauses for another 42 s after failure 1"
+    assert facts(br("show", "last", "full").stdout)["waiting"] == "failed once: it is tried again in 42 s"
 
 
 def test_many_names_are_counted(task, br):

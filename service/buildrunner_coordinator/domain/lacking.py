@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from buildrunner_coordinator.domain import external, history
+from buildrunner_coordinator.domain.arriving import not_come, on_the_way
 from buildrunner_coordinator.domain.eligibility import is_ready, may_place, runs_kind, serves, suits, takes
 from buildrunner_coordinator.domain.model import (
     Session,
@@ -46,8 +47,12 @@ class Lacking:
         return [one for one in found if one is not None]
 
     def suitable(self, task: Task) -> Wait | None:
-        """That there is no worker for it at all, whatever else it waits for; None where there is one."""
-        return None if self._able_to(task.traits) else self._no_worker(task.traits)
+        """That there is no worker for it at all, whatever else it waits for; None where there is one, or one
+        may come within moments."""
+        if self._able_to(task.traits):
+            return None
+        found = self._no_worker(task.traits)
+        return found if found.names else None
 
     def _able_to(self, traits: Traits) -> list[Worker]:
         known = self._able.get(traits)
@@ -67,6 +72,10 @@ class Lacking:
         return known
 
     def _say_no_worker(self, traits: Traits) -> Wait:
+        coming = on_the_way(self._core, self._session, traits)
+        if coming:
+            # Without names: nothing is missing that anybody would have to see to.
+            return Wait("no_worker", coming)
         wanted = [f"label {one}" for one in traits.labels] + [f"{traits.kind} {traits.target}".strip()]
         if traits.wanted_worker_id:
             wanted.append(f"id {traits.wanted_worker_id}")
@@ -75,11 +84,14 @@ class Lacking:
         message = f"no connected worker {_demands(traits)}"
         lacks = [(self._lacks(one, traits), one) for one in self._core.workers.values()]
         lacks.sort(key=lambda pair: (len(pair[0]), pair[1].status is WorkerStatus.OFFLINE, pair[1].order))
-        closest = [f"{one.worker_id} ({listed(found)})" for found, one in lacks[:_CLOSEST]]
-        if closest:
-            message += f"; closest {'is' if len(closest) == 1 else 'are'} {listed(closest)}"
+        closest: dict[str, list[str]] = {}
+        for found, one in lacks[:_CLOSEST]:
+            closest.setdefault(listed(found), []).append(one.worker_id)
+        if lacks:
+            message += f"; closest {'is' if len(lacks) == 1 else 'are'} {_each_with_its_lack(closest)}"
         else:
             message = f"there is no worker at all; it needs one that {_demands(traits)}"
+        message += not_come(self._core, self._session)
         return Wait("no_worker", message, tuple(wanted))
 
     def _lacks(self, worker: Worker, traits: Traits) -> list[str]:
@@ -110,36 +122,22 @@ class Lacking:
         claim = self._core.queue.claims.get(task.key)
         if need > 1:
             free, best = max((one.slots - one.slots_taken, one.worker_id) for one in able)
-            message = f"it needs {need} slots on one worker; the most that are free are {max(free, 0)}, "
-            message += f"on {best}"
+            are = "is" if free == 1 else "are"
+            most = f"at most {free} {are} free, on {best}" if free > 0 else "none is free"
+            message = f"it needs {need} slots of one worker at once, and {most}"
             if claim is not None and self._core.queue.kept.get(claim.worker_id) == task.key:
                 message += f"; what comes free on {claim.worker_id} is kept for it"
             return Wait("no_slot", message)
         known = self._sentences.get(("no_slot", traits))
         if known is None:
-            known = self._sentences["no_slot", traits] = self._say_no_slot(able)
+            known = self._sentences["no_slot", traits] = Wait("no_slot", say_no_slot(self._core, able))
         return known
-
-    def _say_no_slot(self, able: list[Worker]) -> Wait:
-        taken: Counter[str] = Counter()
-        for worker in able:
-            for attempt_id in worker.attempts:
-                task = self._core.attempts[attempt_id]
-                taken[task.session_id] += task.traits.slots
-        slots = history.counted(sum(one.slots for one in able), "slot")
-        workers = "the worker" if len(able) == 1 else f"the {len(able)} workers"
-        by = [f"{self._core.sessions[one].name} ({count})" for one, count in taken.most_common()]
-        who = f", by {listed(by)}" if by else ""
-        ahead = taken.total() - sum(one.slots for one in able)
-        if ahead > 0:
-            who += f", of which {ahead} {'waits' if ahead == 1 else 'wait'} there for a slot"
-        return Wait("no_slot", f"{slots} of {workers} that could run it {_are(slots)} taken{who}")
 
     def _kept(self, kept: list[Worker]) -> Wait:
         session_id, task_id = self._core.queue.kept[kept[0].worker_id]
         name = self._core.sessions[session_id].name
         room = f"what is free on worker {kept[0].worker_id}"
-        message = f"{room} is kept for {name}/{task_id}, which needs more slots"
+        message = f"{room} is kept for {name}/{task_id}, which needs several slots at once"
         return Wait("share", message, (session_id,))
 
     def _share(self, traits: Traits, able: list[Worker]) -> Wait | None:
@@ -159,10 +157,10 @@ class Lacking:
             if priority is None or priority < traits.priority:
                 continue
             if priority > traits.priority:
-                first.append((session, f"{session.name} (priority {priority})"))
+                first.append((session, f"{session.name} (which has priority {priority})"))
             elif (session.slots_taken, session.order) < (mine.slots_taken, mine.order):
-                has = history.counted(session.slots_taken, "slot")
-                first.append((session, f"{session.name} (has {has}, {mine.name} {mine.slots_taken})"))
+                less = f"has {session.slots_taken} of the slots, and {mine.name} {mine.slots_taken}"
+                first.append((session, f"{session.name} (which {less})"))
         if not first:
             return None
         message = f"the next free slot goes to {listed([text for _, text in first], 'or')}"
@@ -178,6 +176,12 @@ class Lacking:
             if is_suited and any(is_ready(self._core, task) for *_, task in lane[:_LOOKED_AT]):
                 best = traits.priority
         return best
+
+
+def _each_with_its_lack(closest: dict[str, list[str]]) -> str:
+    """Such as `a1 and b2 (each is draining) and c3 (lacks label gpu)`."""
+    told = [f"{listed(ids)} ({'each ' if len(ids) > 1 else ''}{lack})" for lack, ids in closest.items()]
+    return listed(told)
 
 
 def _demands(traits: Traits) -> str:
@@ -205,8 +209,34 @@ def _refused_kind(traits: Traits) -> str:
     return f"{verb} no {what}"
 
 
-def _are(slots: str) -> str:
-    return "is" if slots.startswith("1 ") else "are"
+def say_no_slot(core: State, able: list[Worker]) -> str:
+    """Who has the slots, such as `all 3 slots that could run it are busy: app has 2 and docs 1`."""
+    busy: Counter[str] = Counter()
+    ahead = 0
+    for worker in able:
+        there = [core.attempts[attempt_id] for attempt_id in worker.attempts]
+        room = worker.slots
+        for task in sorted(there, key=lambda one: one.attempt is None or not one.attempt.started):
+            if room > 0:
+                busy[task.session_id] += min(room, task.traits.slots)
+            else:
+                ahead += 1
+            room -= task.traits.slots
+    slots = sum(one.slots for one in able)
+    names = [(core.sessions[one].name, count) for one, count in busy.most_common()]
+    if busy.total() < slots:
+        said = "no worker that could run it takes another task for now"
+    elif slots == 1:
+        said = f"the only slot that could run it is busy with a task of {names[0][0]}"
+    else:
+        where = f" (on {len(able)} workers)" if len(able) > 1 else ""
+        have = [f"{name} {count}" if at else f"{name} has {count}" for at, (name, count) in enumerate(names)]
+        said = f"all {slots} slots that could run it{where} are busy: {listed(have)}"
+    if ahead:
+        said += (
+            f"; {history.counted(ahead, 'task')} sent there before it {'is' if ahead == 1 else 'are'} next"
+        )
+    return said
 
 
 def count_before(core: State, task: Task) -> int:

@@ -345,6 +345,8 @@ class Pool:
     labels: tuple[str, ...] = ()
     handler_modules: tuple[str, ...] = ()
     revision: int = 0
+    asked_us: int = field(default=0, compare=False)
+    """Core time when more workers were asked for; not kept, so 0 once the coordinator was started again."""
 
 
 @dataclass(slots=True)

@@ -72,7 +72,9 @@ def set_wanted(core: State, session: Session, wanted: int) -> None:
     if session.is_over or session.status is SessionStatus.CREATED or (pool is None and not wanted):
         return
     if pool is None:
-        pool = core.pools[key] = Pool(session.session_id, "", wanted)
+        pool = core.pools[key] = Pool(session.session_id, "", 0)
+    if wanted > pool.wanted:
+        pool.asked_us = core.now.us
     pool.wanted = wanted
     core.journal.pools[key] = pool
 

@@ -149,6 +149,7 @@ def _pause(core: State, task: Task) -> Wait:
     left = history.duration(left_us)
     if task.outcome is Outcome.LOST:
         lost = f"worker {task.worker_id}" if task.worker_id else "its worker"
-        message = f"{lost} was lost: it waits another {left} until the processes there must be gone"
+        message = f"{lost} was lost: it can run again in {left}, when what still ran there must have ended"
         return Wait("lock_delay", message, until_us=until_us)
-    return Wait("backoff", f"pauses for another {left} after failure {task.failures}", until_us=until_us)
+    times = "once" if task.failures == 1 else f"{task.failures} times"
+    return Wait("backoff", f"failed {times}: it is tried again in {left}", until_us=until_us)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildrunner_coordinator.domain import attempts, cleaning, finding, folding, history, views
@@ -193,9 +194,13 @@ def set_pool(core: State, command: c.SetPool, now: Time) -> PoolRow:
         wanted = history.counted(command.wanted, "worker")
         history.note_session(core, session, "scaled", f"Scaled: {wanted} wanted{where}")
         core.touch(session)
+    before = core.pools.get((session_id, command.host))
     pool = Pool(
         session_id, command.host, command.wanted, command.slots, command.labels, command.handler_modules
     )
+    # Fewer of the same are not asked for: some leave.
+    same = before is not None and replace(before, wanted=pool.wanted, revision=0) == pool
+    pool.asked_us = before.asked_us if before and same and pool.wanted <= before.wanted else core.now.us
     core.pools[session_id, command.host] = pool
     core.journal.pools[session_id, command.host] = pool
     return pool_row(pool)

@@ -72,7 +72,7 @@ def reasons(explained: Iterable[TaskExplanation]) -> list[Reason]:
         if not one.waits:
             continue
         wait = one.waits[0]
-        reason = found.setdefault(_key(wait), Reason(wait))
+        reason = found.setdefault(reason_key(wait), Reason(wait))
         reason.task_ids.append(one.task_id)
         reason.names.update(dict.fromkeys(wait.names))
         if wait.until and reason.wait.until and wait.until < reason.wait.until:
@@ -80,7 +80,8 @@ def reasons(explained: Iterable[TaskExplanation]) -> list[Reason]:
     return sorted(found.values(), key=lambda reason: -len(reason.task_ids))
 
 
-def _key(wait: Wait) -> object:
+def reason_key(wait: Wait) -> object:
+    """The same for waits that are one reason to people."""
     kind = wait.kind.value
     if kind in _TIMED:
         return kind

@@ -12,6 +12,7 @@ from .failures import tell_failure, tell_failures
 from .invocation import Invocation
 from .phrases import counts_phrase
 from .progress import progress
+from .standstill import standstill_told
 
 if TYPE_CHECKING:
     from buildrunner_parallel.client import Client
@@ -58,7 +59,8 @@ def _tell(run: Invocation, client: Client, session: Session) -> Session:
     teller = JsonTeller(run.out.streamed_document) if as_json else LineTeller(run.out.streamed_line)
     watcher = client.watch(session_ids=(session.session_id,), ended_tasks=True)
     try:
-        return follow(watcher, session.session_id, teller, lambda: client.get_session(session.session_id))
+        with standstill_told(run, client, session.session_id):
+            return follow(watcher, session.session_id, teller, lambda: client.get_session(session.session_id))
     finally:
         watcher.close()
 
@@ -81,7 +83,7 @@ def await_session(run: Invocation, client: Client, session: Session, timeout_s: 
     from buildrunner_parallel.records import record_to_json
 
     _prepare_to_leave(run, session)
-    with progress(run, session) as on_change:
+    with progress(run, session) as on_change, standstill_told(run, client, session.session_id):
         ended = client.wait_session(session.session_id, timeout_s=timeout_s, on_change=on_change)
     if run.settings.as_json:
         run.out.document(session=record_to_json(ended))
@@ -101,7 +103,8 @@ def await_task(
     from buildrunner_parallel.records import record_to_json
 
     run.come_back = f"The task goes on; come back with: {run.command_line('wait', session_id, task_id)}"
-    task: Task = client.wait_task(session_id, task_id, timeout_s=timeout_s)
+    with standstill_told(run, client, session_id, task_id):
+        task: Task = client.wait_task(session_id, task_id, timeout_s=timeout_s)
     summary = task.summary
     if run.settings.as_json:
         run.out.document(task=record_to_json(task))

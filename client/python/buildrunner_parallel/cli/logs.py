@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from .whole_lines import whole_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from buildrunner_parallel.client import Client
     from buildrunner_parallel.records import OutputChannel, TaskOutput
@@ -62,11 +64,11 @@ def logs(
             follow=follow,
             tail_lines=tail or 0,
         )
-        if run.settings.as_json:
-            _write_json(run, pieces)
-        else:
+        with _waiting(run, client, session_id, task_id) if follow else nullcontext():
+            if run.settings.as_json:
+                return _write_json(run, pieces)
             pieces = whole_lines(pieces) if follow and not task_id else pieces
-            _write(run, pieces, tag, headings=not tag and not task_id)
+            return _write(run, pieces, tag, headings=not tag and not task_id)
 
 
 def _write(run: Invocation, pieces: Iterable[TaskOutput], tag: bool, headings: bool) -> None:
@@ -74,6 +76,13 @@ def _write(run: Invocation, pieces: Iterable[TaskOutput], tag: bool, headings: b
         LineWriter(run.out, tag=tag, headings=headings).write_all(pieces)
     else:
         _write_raw(pieces)
+
+
+def _waiting(run: Invocation, client: Client, session_id: str, task_id: str) -> AbstractContextManager[None]:
+    """Whoever follows what does not begin hears why not. `last` is another session tomorrow."""
+    from .standstill import standstill_told
+
+    return standstill_told(run, client, client.get_session(session_id).session_id, task_id)
 
 
 def _channel(stdout: bool, stderr: bool) -> OutputChannel | None:

@@ -11,8 +11,8 @@ from .invocation import Invocation
 from .options import TimeoutOption
 from .phrases import number_of
 from .pool_waiting import await_departure, await_pool, workers_of
+from .remedies import keeper_runs
 from .render import complain
-from .workers import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,17 +94,11 @@ def _order(
 
 
 def _warn_without_keeper(run: Invocation, client: Client) -> None:
-    """A coordinator that somebody runs with `serve` has none, unless told to."""
-    from buildrunner_parallel.flocks import is_held
-    from buildrunner_parallel.starting import KEEPER_LOCK
-
-    lock = client.workspace.state_dir / KEEPER_LOCK if client.workspace and is_own(run) else None
-    if lock is None or (lock.exists() and is_held(lock)):
-        return
-    complain(
-        "No keeper runs beside this coordinator, so nobody starts workers for now: give `serve` the option "
-        f"--keeper, or run {run.command_line('worker')}"
-    )
+    if keeper_runs(run, client) is False:
+        complain(
+            "No keeper runs beside this coordinator, so nobody starts workers for now: give `serve` the "
+            f"option --keeper, or run {run.command_line('worker')}"
+        )
 
 
 def _names(given: Sequence[str] | None, before: Sequence[str]) -> list[str]:

@@ -1,0 +1,137 @@
+"""Why what is waited for does not move: told once for each reason, on standard error, with what to do.
+
+A wait in a pipe is silent otherwise, and the bar of a terminal says no more than that nothing runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .explaining import reason_key, reasons
+from .remedies import close_it, fill_it, get_worker, resume_it
+from .render import complain
+
+if TYPE_CHECKING:
+    from buildrunner_parallel.client import Client
+    from buildrunner_parallel.records import Session, Wait
+
+    from .invocation import Invocation
+
+LOOK_EVERY_S = 1.0
+STILL_AFTER_S = 5.0
+EXPLAINED_TASKS = 100
+MOST_REASONS = 3
+"""At once: whoever wants all of them asks `explain`."""
+
+
+@contextmanager
+def standstill_told(run: Invocation, client: Client, session_id: str, task_id: str = "") -> Iterator[None]:
+    """Looks now and then, as long as the block takes, whether anything of the session moves, or that task."""
+    if run.settings.quiet:
+        yield
+        return
+    over = threading.Event()
+    watch = Standstill(run, session_id, task_id)
+    looker = threading.Thread(target=_look, args=(watch, client, over), name="br-standstill", daemon=True)
+    looker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looker.join(LOOK_EVERY_S)
+
+
+def _look(watch: Standstill, client: Client, over: threading.Event) -> None:
+    from buildrunner_parallel.errors import BuildRunnerError, NotFoundError
+
+    while not over.wait(LOOK_EVERY_S):
+        try:
+            told = watch.look(client, time.monotonic())
+        except NotFoundError:
+            # Deleted, or the task has ended: whoever waits hears of it too.
+            return
+        except BuildRunnerError:
+            # The coordinator is away, or too old for the question.
+            continue
+        for sentence in told if not over.is_set() else ():
+            complain(sentence)
+
+
+class Standstill:
+    """What is known of one wait. Times come in, in seconds; `look` is to be called often."""
+
+    def __init__(self, run: Invocation, session_id: str, task_id: str = "") -> None:
+        self._run = run
+        self._session_id = session_id
+        self._task_id = task_id
+        self._counts: object = None
+        self._since_s = 0.0
+        self._asked_s = 0.0
+        self._told: set[object] = set()
+
+    def look(self, client: Client, now_s: float) -> list[str]:
+        """Sentences that were not told before; mostly none. Raises the errors of errors.py."""
+        session = client.get_session(self._session_id)
+        if session.counts != self._counts:
+            self._counts, self._since_s = session.counts, now_s
+        quiet_s = min(now_s - self._since_s, now_s - self._asked_s)
+        if session.is_over or session.cancelling or quiet_s < STILL_AFTER_S:
+            return []
+        self._asked_s = now_s
+        counts = session.counts
+        still = not counts.running + counts.assigned + counts.cancelling
+        obstacle, sentence = self._obstacle(session)
+        if still and obstacle:
+            return self._new(obstacle, sentence)
+        if not counts.queued + counts.blocked or not (still or self._task_id):
+            return []
+        return self._reasons(client, session, still)
+
+    def _obstacle(self, session: Session) -> tuple[str, str]:
+        """What keeps all of the session, such as a pause, and the sentence; empty when its tasks do not run
+        for reasons of their own."""
+        run, counts, status = self._run, session.counts, session.status.value
+        name = f"Session {session.session_id} ({session.name})"
+        if status == "paused":
+            return status, f"{name} is paused. Let it go on with: {resume_it(run, session)}"
+        if status == "created":
+            return status, f"{name} is not started yet. Start it with: {resume_it(run, session)}"
+        if session.driver.value != "tasks" or not session.open or counts.total > counts.done:
+            return "", ""
+        has = f"{name}: all its tasks are over" if counts.total else f"{name} has no tasks"
+        ways = f"Add some with: {fill_it(run, session)} and end it with: {close_it(run, session)}"
+        return "open", f"{has}, and more may come. {ways}"
+
+    def _reasons(self, client: Client, session: Session, still: bool) -> list[str]:
+        """Why its tasks do not run; while others do, of the awaited one, and only what does not pass."""
+        explained = client.explain_tasks(session.session_id, self._task_id, limit=EXPLAINED_TASKS)
+        name = f"session {session.session_id} ({session.name})"
+        what = f"Task {self._task_id} of {name} does not run" if self._task_id else f"Nothing of {name} runs"
+        found: list[str] = []
+        for reason in reasons(explained)[:MOST_REASONS]:
+            if is_coming(reason.wait) or not (still or reason.wait.kind.value == "no_worker"):
+                continue
+            told = f"{what}: {reason.sentence()}. {self._way_out(client, session, reason.wait)}"
+            found += self._new(reason_key(reason.wait), told)
+        return found
+
+    def _way_out(self, client: Client, session: Session, wait: Wait) -> str:
+        if wait.kind.value == "no_worker" and (way := get_worker(self._run, client, session, wait)):
+            return way
+        task = (self._task_id,) if self._task_id else ()
+        return f"More is told by: {self._run.command_line('explain', session.session_id, *task)}"
+
+    def _new(self, key: object, sentence: str) -> list[str]:
+        if key in self._told:
+            return []
+        self._told.add(key)
+        return [sentence]
+
+
+def is_coming(wait: Wait) -> bool:
+    """Workers were asked for a moment ago: nobody needs to do anything."""
+    return wait.kind.value == "no_worker" and not wait.names
