@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from buildrunner_parallel.dashboard.desk import MOST_LISTED, Desk, Output
+from buildrunner_parallel.dashboard.desk import MOST_FAILED, MOST_LISTED, Desk, Output
 from buildrunner_parallel.dashboard.fold import Board
 from buildrunner_parallel.dashboard.lists import Filter
 from buildrunner_parallel.dashboard.ui import Action
@@ -21,6 +21,7 @@ from buildrunner_parallel.records import (
     OutputChunk,
     SessionStatus,
     Summary,
+    TaskCounts,
     TaskExplanation,
     TaskOutput,
     TaskStatus,
@@ -30,7 +31,7 @@ from buildrunner_parallel.records import (
 )
 
 from . import scenes
-from .conftest import board, session, task
+from .conftest import at, board, session, task
 
 ME = "a3f2e1d9"
 
@@ -136,6 +137,66 @@ def test_it_brings_what_the_board_lacks(desk, coordinator):
     assert present.unread == set()
     asked = [call[0] for call in coordinator.calls]
     assert "list_locks" not in asked, "nobody waits by hand: nothing is listed"
+
+
+def over(session_id, failed):
+    counts = TaskCounts(failed=failed)
+    return session(session_id, status=SessionStatus.FAILED, counts=counts)
+
+
+def failed(session_id, task_id, ended, **more):
+    return task(task_id, "failed", session_id, ended_at=at(ended), **more)
+
+
+def test_what_failed_in_sessions_that_were_over_before_is_asked_for_once(desk, coordinator):
+    past = [over("0ld00001", 1), over("0ld00002", 2), over("0ld00003", 0), session()]
+    coordinator.answer_list_sessions = lambda limit: past
+    tasks = {"0ld00001": [failed("0ld00001", "late", -5)], "0ld00002": [failed("0ld00002", "early", -50)]}
+    coordinator.answer_list_tasks = lambda one, statuses, limit: tasks[one]
+    present = board(session())
+    for _ in range(3):
+        desk.look_around(present)
+        settle(desk, coordinator, present, lambda: len(present.failures) == 2)
+    assert [key[1] for key in present.failures] == ["early", "late"]
+    asked = [call[1] for call in coordinator.calls if call[0] == "list_tasks"]
+    assert asked == ["0ld00001", "0ld00002"]
+
+
+def test_a_snapshot_every_second_looks_back_but_once(coordinator):
+    coordinator.answer_list_sessions = lambda limit: [over("0ld00001", 1)]
+    coordinator.answer_list_tasks = lambda one, statuses, limit: [failed(one, "t", -5)]
+    desk, present = Desk(coordinator, lambda: None, threads=False), board(session())
+    for _ in range(3):
+        desk.look_at_all(present)
+        assert list(present.failures) == [("0ld00001", "t")]
+    assert [call[1] for call in coordinator.calls if call[0] == "list_tasks"].count("0ld00001") == 1
+
+
+def test_no_more_past_failures_are_asked_for_than_are_shown(desk, coordinator):
+    coordinator.answer_list_sessions = lambda limit: [over(f"0ld{n:05}", 900) for n in range(20)]
+    coordinator.answer_list_tasks = lambda one, statuses, limit: [
+        failed(one, f"t{n}", -n) for n in range(limit)
+    ]
+    present = board(session())
+    desk.look_around(present)
+    settle(desk, coordinator, present, lambda: present.failures)
+    assert [call[1] for call in coordinator.calls if call[0] == "list_tasks"] == ["0ld00000"]
+    assert len(present.failures) == MOST_FAILED
+
+
+def test_a_session_that_is_deleted_while_its_failures_are_asked_for_is_passed_over(desk, coordinator):
+    coordinator.answer_list_sessions = lambda limit: [over("0ld00001", 1), over("0ld00002", 1)]
+
+    def listed(one, statuses, limit):
+        if one == "0ld00001":
+            raise NotFoundError("gone")
+        return [failed(one, "t", -5)]
+
+    coordinator.answer_list_tasks = listed
+    present = board(session())
+    desk.look_around(present)
+    settle(desk, coordinator, present, lambda: present.failures)
+    assert list(present.failures) == [("0ld00002", "t")]
 
 
 def test_locks_are_listed_when_somebody_waits_whom_the_feed_does_not_name(desk, coordinator):

@@ -158,6 +158,34 @@ def test_tasks_that_were_asked_for_do_not_undo_what_the_feed_told(make):
     assert len(board.running) == 1
 
 
+def test_past_failures_stand_behind_newer_ones_and_push_none_of_them_out(make):
+    board = make.board(make.session(), make.session("0ld00001"))
+    for n in range(MAX_FAILURES):
+        board.fold(make.change(make.task(f"new{n}", "failed", ended_at=make.at(-10))), 1.0)
+    past = [make.task(f"old{n}", "failed", "0ld00001", ended_at=make.at(-90)) for n in range(50)]
+    board.take_tasks("0ld00001", past)
+    assert {key[1][:3] for key in board.failures} == {"new"}
+    board.take_failures([make.task("between", "failed", "0ld00001", ended_at=make.at(-5))])
+    assert list(board.failures)[-1] == ("0ld00001", "between")
+    assert len(board.failures) == MAX_FAILURES
+
+
+def test_a_past_failure_that_ran_again_since_is_none(make):
+    board = make.board(make.session())
+    board.fold(make.change(make.task("a", "running", revision=30)), 1.0)
+    board.take_failures([make.task("a", "failed", revision=9, ended_at=make.at(-5))])
+    assert not board.failures
+    board.take_failures([make.task("b", "failed", "gone0000", revision=9, ended_at=make.at(-5))])
+    assert not board.failures
+
+
+def test_a_task_that_is_told_to_run_again_is_no_failure_any_more(make):
+    board = make.board(make.session())
+    board.fold(make.change(make.task("a", "failed", revision=3, ended_at=make.at(-5))), 1.0)
+    board.take_tasks(ME, [make.task("a", "running", revision=4)])
+    assert not board.failures
+
+
 def test_workers_that_were_asked_for_bring_heartbeats_and_nothing_older(make):
     board = make.board(Worker("w1", WorkerStatus.BUSY, revision=5), Worker("w2", revision=5))
     fresh = Worker("w2", revision=5, last_heartbeat_at=make.at(-1))

@@ -98,12 +98,12 @@ def test_from_a_session_that_was_asked_for_escape_goes_to_its_surroundings():
 
 
 def test_pause_and_resume_are_for_the_session_retry_for_what_is_selected(hand):
-    hand.press("down", "p", "r", "t")
-    assert hand.effects == [Action("pause", DOCS), Action("resume", DOCS), Action("retry", DOCS)]
+    hand.press("p", "t", "down", "r")
+    assert hand.effects == [Action("pause", BUILD), Action("retry", BUILD), Action("resume", DOCS)]
     hand.effects.clear()
-    hand.press("up", "enter", "p", "t", "T")
+    hand.press("up", "enter", "/", *"unpack-toolz", "enter", "p", "t", "T")
     assert hand.effects == [
-        Action("pause", BUILD), Action("retry", BUILD, "index-idna"), Action("retry", BUILD),
+        Action("pause", BUILD), Action("retry", BUILD, "unpack-toolz"), Action("retry", BUILD),
     ]  # fmt: skip
 
 

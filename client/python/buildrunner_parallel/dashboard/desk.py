@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from buildrunner_parallel.errors import BuildRunnerError
-from buildrunner_parallel.records import Task, TaskStatus, TaskSummary, Wait
+from buildrunner_parallel.errors import BuildRunnerError, NotFoundError
+from buildrunner_parallel.records import Session, Task, TaskStatus, TaskSummary, Wait
 from buildrunner_parallel.text import one_line, output_line
 
 from .fold import Board
@@ -31,6 +31,7 @@ MOST_SEARCHED = 100_000
 EXPLAINED_TASKS = 100
 EXPLAINED_SESSIONS = 5
 RECENT_SESSIONS = 20
+MOST_FAILED = 200
 _PATIENCE_S = 3.0
 
 Result = Callable[[Board], None]
@@ -53,6 +54,7 @@ class Desk:
         self._under_way: set[str] = set()
         # When each look may be made again: dear ones are made less often.
         self._not_before_s: dict[str, float] = {}
+        self._looked_back = False
         self._output = Output()
         for jobs, name in ((self._looks, "br-looks"), (self._orders, "br-orders")) if threads else ():
             threading.Thread(target=self._work, args=(jobs,), name=name, daemon=True).start()
@@ -139,11 +141,31 @@ class Desk:
         found = self._client.list_sessions(limit=RECENT_SESSIONS)
         now_s = time.monotonic()
         self._put(lambda board: board.take_sessions(found, now_s))
+        if not self._looked_back:
+            self._past_failures(found)
+            self._looked_back = True
+
+    def _past_failures(self, sessions: Iterable[Session]) -> None:
+        """What failed in sessions that were over before anybody looked: asked for once, and no more than is
+        shown."""
+        told: list[TaskSummary] = []
+        for session in sessions:
+            if session.is_over and session.counts.failed and len(told) < MOST_FAILED and not self._closed:
+                told += self._failed_of(session.session_id)
+        self._put(lambda board: board.take_failures(told))
+
+    def _failed_of(self, session_id: str) -> list[TaskSummary]:
+        """None of one that was deleted meanwhile."""
+        failed = (TaskStatus.FAILED,)
+        try:
+            return list(self._client.list_tasks(session_id, statuses=failed, limit=MOST_FAILED))
+        except NotFoundError:
+            return []
 
     def _tasks_of(self, session_id: str) -> None:
         states = (TaskStatus.RUNNING, TaskStatus.CANCELLING)
         found = list(self._client.list_tasks(session_id, statuses=states, limit=MOST_READ))
-        found += self._client.list_tasks(session_id, statuses=(TaskStatus.FAILED,), limit=200)
+        found += self._client.list_tasks(session_id, statuses=(TaskStatus.FAILED,), limit=MOST_FAILED)
         found.sort(key=_start)
         self._put(lambda board: board.take_tasks(session_id, found))
 

@@ -209,9 +209,26 @@ class Board:
         self.unread.discard(session_id)
         if session_id not in self.sessions:
             return
+        before = dict(self.failures)
         for task in tasks:
             if self._seen.get((session_id, task.task_id), -1) < task.revision:
+                before.pop((session_id, task.task_id), None)
                 self._put_task(task)
+        self._keep_failures(before)
+
+    def take_failures(self, tasks: Iterable[TaskSummary]) -> None:
+        """What failed in sessions that are over; what the feed told of the same tasks is newer."""
+        past = {(one.session_id, one.task_id): one for one in tasks if one.status == TaskStatus.FAILED}
+        self._keep_failures({
+            key: one
+            for key, one in past.items()
+            if key[0] in self.sessions and self._seen.get(key, -1) < one.revision
+        })  # fmt: skip
+
+    def _keep_failures(self, more: dict[TaskKey, TaskSummary]) -> None:
+        """These and those that are here, in the order of their ends: older ones may be told later."""
+        found = sorted((more | self.failures).items(), key=lambda item: _end(item[1]))
+        self.failures = dict(found[-MAX_FAILURES:])
 
     def take_workers(self, workers: Iterable[Worker]) -> None:
         """Workers with fresh heartbeats, of which the feed does not tell; it is newer in all else."""
@@ -273,6 +290,10 @@ def _keep(
 def waits_for_locks(task: TaskSummary) -> bool:
     """Whether path locks keep the task from running."""
     return task.wait is not None and task.wait.kind == WaitKind.LOCKS and not task.is_over
+
+
+def _end(task: TaskSummary) -> float:
+    return task.ended_at.timestamp() if task.ended_at else 0.0
 
 
 def _worked_off(session: Session) -> int:

@@ -239,9 +239,11 @@ class Loop:
             self._press(key)
 
     def _press(self, key: str) -> None:
+        detail = self._desk.detail
         known = Known(
             self._board,
             self._desk.listing,
+            detail.task.summary if detail is not None and detail.task is not None else None,
             time.monotonic(),
             max(3, self._terminal.size[1] - 6),
             self._log_lines,

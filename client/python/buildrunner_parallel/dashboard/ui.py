@@ -10,13 +10,13 @@ from typing import Literal
 from buildrunner_parallel.records import Session, TaskSummary, Worker
 
 from . import lists
+from .allowed import Verb, refusal
 from .cells import clean
 from .fold import Board, TaskKey
 from .lists import FILTERS, SESSIONS, TASKS, WORKERS, Filter, Listing
 
 NOTICE_S = 6.0
 MAX_FILTER = 60
-Verb = Literal["pause", "resume", "cancel", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,12 @@ class Ui:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a key may depend on: the board, the listing of the present page, the time, how far a page is."""
+    """What a key may depend on: the board, the listing and the task of the present page, the time, how far a
+    page is."""
 
     board: Board
     listing: Listing | None = None
+    task: TaskSummary | None = None
     now_s: float = 0.0
     page_rows: int = 10
     log_lines: int = 0
@@ -283,9 +285,33 @@ def _ask(ui: Ui, verb: Verb, known: Known, chosen: tuple[str, str]) -> tuple[Ui,
     if verb in ("pause", "resume"):
         task_id = ""
     action = Action(verb, session_id, task_id)
+    if why := _refused(action, known):
+        return ui.told(why, "warn", known.now_s), []
     if verb != "cancel":
         return ui.told(f"{_DOING[verb]} {_named(action, known.board)} ...", "dim", known.now_s), [action]
     return replace(ui, question=action, question_text=_question(action, known.board)), []
+
+
+def _refused(action: Action, known: Known) -> str:
+    """Why the state of what is selected does not allow it; not while that may be old."""
+    if not known.board.connected:
+        return ""
+    session = known.board.sessions.get(action.session_id)
+    task = _known_task(known, action.session_id, action.task_id) if action.task_id else None
+    return refusal(action.verb, session, task) if task or not action.task_id else ""
+
+
+def _known_task(known: Known, session_id: str, task_id: str) -> TaskSummary | None:
+    """Its newest state here: that of the feed, else as it was read last."""
+    board, key = known.board, (session_id, task_id)
+    for table in (board.running, board.waiting, board.failures, board.ended):
+        if key in table:
+            return table[key]
+    read = list(known.listing.tasks) if known.listing is not None else []
+    for one in (*filter(None, [known.task]), *read, *board.queue(session_id)):
+        if (one.session_id, one.task_id) == key:
+            return one
+    return None
 
 
 _DOING = {"pause": "Pausing", "resume": "Resuming", "cancel": "Cancelling", "retry": "Retrying"}
