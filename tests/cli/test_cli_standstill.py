@@ -54,7 +54,7 @@ class Wall:
 
     def after(self, seconds):
         self.now_s += seconds
-        return self._watch.look(self._build, self.now_s)
+        return [". ".join(notice) for notice in self._watch.look(self._build, self.now_s)]
 
 
 def test_a_session_without_workers_says_so_and_how_to_get_one(scene):
@@ -127,6 +127,13 @@ def test_what_keeps_all_of_a_session_is_told(scene, change, said, way):
     assert wall.after(STILL_AFTER_S) == []
 
 
+def test_whoever_reads_the_tasks_from_a_pipe_is_not_told_to_submit_some(scene):
+    becomes(scene, open=True, counts=TaskCounts(succeeded=2))
+    wall = Wall(scene)
+    wall.run.reads_stdin = True
+    assert wall.after(STILL_AFTER_S) == []
+
+
 def test_a_session_that_is_over_or_being_cancelled_is_left_alone(scene):
     for change in ({"cancelling": True}, {"status": SessionStatus.FAILED}):
         becomes(scene, **{"cancelling": False, **change})
@@ -196,6 +203,15 @@ def test_logs_that_are_followed_are_not_silent(scene, br, at_once):
     result = br("logs", "last", "-f")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.count("there is no worker at all") == 1
+
+
+def test_people_get_the_command_in_a_line_of_its_own(scene, terminal, at_once, monkeypatch):
+    monkeypatch.setattr(standstill, "stderr_is_terminal", lambda: True)
+    until_told(scene, "first_piece", None)
+    scene.read_output = lambda *_, **__: (piece for piece in (scene.first_piece() for _ in "1") if piece)
+    told = terminal("logs", "last", "-f").stderr.splitlines()
+    assert told[0].endswith("it needs one that runs commands")
+    assert told[1] == f"  Start one with: br parallel worker --session {ID}"
 
 
 def test_with_quiet_nothing_is_said(scene, br, at_once):

@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .explaining import reason_key, reasons
+from .lock_waiting import stderr_is_terminal
 from .remedies import close_it, fill_it, get_worker, resume_it
 from .render import complain
 
@@ -57,8 +58,24 @@ def _look(watch: Standstill, client: Client, over: threading.Event) -> None:
         except BuildRunnerError:
             # The coordinator is away, or too old for the question.
             continue
-        for sentence in told if not over.is_set() else ():
-            complain(sentence)
+        for notice in told if not over.is_set() else ():
+            _tell(notice)
+
+
+def _tell(notice: Notice) -> None:
+    """In one line; people get the command in a line of its own, so that it can be copied."""
+    if stderr_is_terminal():
+        complain(notice.why)
+        complain(f"  {notice.way_out}")
+    else:
+        complain(f"{notice.why}. {notice.way_out}")
+
+
+class Notice(NamedTuple):
+    """Why nothing moves, and what to do."""
+
+    why: str
+    way_out: str
 
 
 class Standstill:
@@ -73,8 +90,8 @@ class Standstill:
         self._asked_s = 0.0
         self._told: set[object] = set()
 
-    def look(self, client: Client, now_s: float) -> list[str]:
-        """Sentences that were not told before; mostly none. Raises the errors of errors.py."""
+    def look(self, client: Client, now_s: float) -> list[Notice]:
+        """What was not told before; mostly nothing. Raises the errors of errors.py."""
         session = client.get_session(self._session_id)
         if session.counts != self._counts:
             self._counts, self._since_s = session.counts, now_s
@@ -84,38 +101,39 @@ class Standstill:
         self._asked_s = now_s
         counts = session.counts
         still = not counts.running + counts.assigned + counts.cancelling
-        obstacle, sentence = self._obstacle(session)
-        if still and obstacle:
-            return self._new(obstacle, sentence)
+        obstacle = self._obstacle(session) if still else None
+        if obstacle is not None:
+            return self._new((session.status, session.open), obstacle)
         if not counts.queued + counts.blocked or not (still or self._task_id):
             return []
         return self._reasons(client, session, still)
 
-    def _obstacle(self, session: Session) -> tuple[str, str]:
-        """What keeps all of the session, such as a pause, and the sentence; empty when its tasks do not run
-        for reasons of their own."""
+    def _obstacle(self, session: Session) -> Notice | None:
+        """What keeps all of the session, such as a pause; None when its tasks do not run for reasons of their
+        own."""
         run, counts, status = self._run, session.counts, session.status.value
         name = f"Session {session.session_id} ({session.name})"
         if status == "paused":
-            return status, f"{name} is paused. Let it go on with: {resume_it(run, session)}"
+            return Notice(f"{name} is paused", f"Let it go on with: {resume_it(run, session)}")
         if status == "created":
-            return status, f"{name} is not started yet. Start it with: {resume_it(run, session)}"
-        if session.driver.value != "tasks" or not session.open or counts.total > counts.done:
-            return "", ""
+            return Notice(f"{name} is not started yet", f"Start it with: {resume_it(run, session)}")
+        is_fed = session.driver.value != "tasks" or run.reads_stdin
+        if is_fed or not session.open or counts.total > counts.done:
+            return None
         has = f"{name}: all its tasks are over" if counts.total else f"{name} has no tasks"
         ways = f"Add some with: {fill_it(run, session)} and end it with: {close_it(run, session)}"
-        return "open", f"{has}, and more may come. {ways}"
+        return Notice(f"{has}, and more may come", ways)
 
-    def _reasons(self, client: Client, session: Session, still: bool) -> list[str]:
+    def _reasons(self, client: Client, session: Session, still: bool) -> list[Notice]:
         """Why its tasks do not run; while others do, of the awaited one, and only what does not pass."""
         explained = client.explain_tasks(session.session_id, self._task_id, limit=EXPLAINED_TASKS)
         name = f"session {session.session_id} ({session.name})"
         what = f"Task {self._task_id} of {name} does not run" if self._task_id else f"Nothing of {name} runs"
-        found: list[str] = []
+        found: list[Notice] = []
         for reason in reasons(explained)[:MOST_REASONS]:
             if is_coming(reason.wait) or not (still or reason.wait.kind.value == "no_worker"):
                 continue
-            told = f"{what}: {reason.sentence()}. {self._way_out(client, session, reason.wait)}"
+            told = Notice(f"{what}: {reason.sentence()}", self._way_out(client, session, reason.wait))
             found += self._new(reason_key(reason.wait), told)
         return found
 
@@ -125,11 +143,11 @@ class Standstill:
         task = (self._task_id,) if self._task_id else ()
         return f"More is told by: {self._run.command_line('explain', session.session_id, *task)}"
 
-    def _new(self, key: object, sentence: str) -> list[str]:
+    def _new(self, key: object, notice: Notice) -> list[Notice]:
         if key in self._told:
             return []
         self._told.add(key)
-        return [sentence]
+        return [notice]
 
 
 def is_coming(wait: Wait) -> bool:
