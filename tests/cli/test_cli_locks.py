@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from buildrunner_parallel.cli.lock_phrases import obstacles_phrase
 from buildrunner_parallel.records import (
     LockConflict,
     LockHolder,
@@ -298,3 +299,17 @@ def test_the_end_of_a_watched_session_tells_how_long_it_waited(waited, br, event
         in told
     )
     assert ("lock_statistics", {"session": "c0ffee01", "limit": 1}) in waited.calls
+
+
+def test_all_who_asked_for_a_path_before_are_told_together():
+    def before(holder, path, place):
+        return LockConflict("src/a.py", path, holder=holder, held_ms=9000, queue_position=place)
+
+    first = LockConflict("src/a.py", "src", holder=BY_HAND, held_ms=3000, held_kind=LockKind.TREE)
+    conflicts = (first, before(LINT, "src/a.py", 1), before(DOCS, "src/b.py", 2), before(DOCS, "src/a.py", 3))
+    waiter = LockWaiter(LINT, conflicts=conflicts)
+    assert obstacles_phrase(waiter) == (
+        "src/ held by a3f2e1d9 (Build v3.1) for 3.0s; "
+        "src/a.py asked for before by ffffffff/ruff (Lint), b7c8d9e0/pages (Docs); "
+        "src/b.py asked for before by b7c8d9e0/pages (Docs)"
+    )

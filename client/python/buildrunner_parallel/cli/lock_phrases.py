@@ -9,6 +9,7 @@ from buildrunner_parallel.durations import format_duration
 from .phrases import number_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from buildrunner_parallel.errors import LockConflictError
@@ -120,7 +121,7 @@ def _left(moment: datetime, now: datetime) -> str:
 def obstacles_phrase(waiter: LockWaiter, shown: int | None = None) -> str:
     """What a waiter waits for, as it is now; `shown` None tells of all."""
     conflicts = waiter.conflicts[:shown]
-    told = "; ".join(dict.fromkeys(_obstacle(one) for one in conflicts))
+    told = "; ".join(_obstacles(conflicts))
     hidden = len(waiter.conflicts) - len(conflicts)
     if hidden:
         told += f" and {hidden} more"
@@ -149,8 +150,14 @@ def is_by_hand(waiter: LockWaiter) -> bool:
     return bool(waiter.waiter.grant_id)
 
 
-def _obstacle(one: LockConflict) -> str:
-    held = path_text(one.held_path, one.held_kind.value)
-    if one.queue_position:
-        return f"{held} asked for before by {short_holder(one.holder)}"
-    return f"{held} held by {short_holder(one.holder)} for {milliseconds(one.held_ms)}"
+def _obstacles(conflicts: Sequence[LockConflict]) -> list[str]:
+    """A phrase for each lock, and one for all who asked for a path before."""
+    held: dict[str, None] = {}
+    before: dict[str, dict[str, None]] = {}
+    for one in conflicts:
+        path = path_text(one.held_path, one.held_kind.value)
+        if one.queue_position:
+            before.setdefault(path, {})[short_holder(one.holder)] = None
+        else:
+            held[f"{path} held by {short_holder(one.holder)} for {milliseconds(one.held_ms)}"] = None
+    return [*held, *(f"{path} asked for before by {', '.join(who)}" for path, who in before.items())]
