@@ -152,8 +152,8 @@ def test_a_bad_line_of_a_file_starts_nothing(fake, br, written, content, told):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--commands", "gone"], "No such file or directory: gone"),
-        (["--commands", "."], "Is a directory: ."),
+        (["--commands", "gone"], "gone cannot be used: No such file or directory"),
+        (["--commands", "."], ". cannot be used: Is a directory"),
         (["--args", "jobs.txt", "--", "no-such-program", "{}"], 'found the text "no-such-program"'),
         (["--commands", "jobs.txt", "--cwd", "gone"], 'Expected a directory, found the text "gone"'),
     ],

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from buildrunner_parallel.records import TaskStatus, TaskSummary
 from buildrunner_parallel.specs import PathRequest
 
 
@@ -76,6 +77,14 @@ def test_every_option_arrives(build, br, tmp_path, monkeypatch):
     )
 
 
+def test_a_task_that_can_never_run_was_submitted_without_a_word_of_why(build, br):
+    skipped = TaskSummary("a3f2e1d9", "t", TaskStatus.SKIPPED, error="needs unit, which did not succeed")
+    build.submit_tasks = lambda *_, **__: [skipped]
+    assert br("submit", "a3f2", "--id", "t", "--needs", "unit", "--", "true").stdout == (
+        "Task t submitted to session a3f2e1d9 (skipped: needs unit, which did not succeed)\n"
+    )
+
+
 def test_a_handler_gets_its_payload(build, br, tmp_path):
     (tmp_path / "in.json").write_text('{"a": 1}')
     assert br("submit", "a3f2", "--handler", "h", "--payload", "in.json").exit_code == 0
@@ -101,7 +110,7 @@ def test_a_plan_adds_many_and_does_not_seal(build, br, tmp_path):
         (["--", "no-such-program-here"], 'Expected a program, found the text "no-such-program-here"'),
         (["--cwd", "gone", "--", "sh"], 'Expected a directory, found the text "gone"'),
         (["--file", "/etc/passwd", "--", "sh"], "outside the repository"),
-        (["--payload", "gone.json", "--handler", "h"], "No such file or directory: gone.json"),
+        (["--payload", "gone.json", "--handler", "h"], "gone.json cannot be used: No such file or directory"),
     ],
 )
 def test_what_cannot_run_is_refused_before_it_is_submitted(build, br, arguments, told):

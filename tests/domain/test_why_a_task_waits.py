@@ -286,3 +286,11 @@ def test_thousands_of_tasks_are_explained_in_quick_pages(stage, task):
         after = page[-1][0].row.ordinal
     assert seen == 16_000
     assert longest_s < 1, "the slowest page, with much to spare for a busy machine"
+
+
+def test_an_only_need_that_is_queued_is_named_once(stage, task):
+    session = stage.session()
+    stage.worker()
+    stage.submit(session, task("a", labels=("gpu",)), task("b", needs=("a",)))
+    message = only(stage, session, "b").message
+    assert message.startswith("needs a, which is queued: no connected worker runs commands and has label gpu")

@@ -97,6 +97,9 @@ class Explainer:
 
     def _needs(self, task: Task) -> Wait:
         open_needs = tuple(need for need in task.needs if need in self._tasks)
+        if len(open_needs) == 1 and self._tasks[open_needs[0]].status is TaskStatus.QUEUED:
+            only = self._tasks[open_needs[0]]
+            return Wait("needs", f"needs {only.task_id}, which is queued{self._why(only)}", open_needs)
         shown = [f"{need} ({self._state(self._tasks[need])})" for need in open_needs[:_NEEDS_SHOWN]]
         if len(open_needs) > _NEEDS_SHOWN:
             shown.append(f"{len(open_needs) - _NEEDS_SHOWN} more")
@@ -119,11 +122,14 @@ class Explainer:
         if root.status is not TaskStatus.QUEUED:
             direct = root.task_id in task.needs
             return "" if direct else f"; the first of them waits for {root.task_id} ({self._state(root)})"
+        return f"; it hangs on {root.task_id}, which is queued{self._why(root)}"
+
+    def _why(self, root: Task) -> str:
+        """The first reason of a queued task; the end of a sentence."""
         reasons = self._reasons.get(root.task_id)
         if reasons is None:
             reasons = self._reasons[root.task_id] = self.explain(root)
-        why = f": {reasons[0].message}" if reasons else ""
-        return f"; it hangs on {root.task_id}, which is queued{why}"
+        return f": {reasons[0].message}" if reasons else ""
 
     def _root_of(self, task: Task) -> Task:
         """Along the chain of open needs to a task that waits for no other."""

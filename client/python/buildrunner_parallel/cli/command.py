@@ -131,8 +131,8 @@ def _explain(run: Invocation, error: Exception) -> int:
         complain(f"{output_fault(error)} {run.come_back}".rstrip())
         return exit_codes.REFUSED
     if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
-        complain(f"{error.strerror or one_line(str(error))}{where}")
+        told = error.strerror or one_line(str(error))
+        complain(f"{error.filename} cannot be used: {told}" if error.filename else told)
         return exit_codes.REFUSED
     if os.environ.get("BR_DEBUG"):
         raise error

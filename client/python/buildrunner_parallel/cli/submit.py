@@ -15,7 +15,7 @@ from . import submit_options as told
 from .command import command
 from .invocation import Invocation
 from .options import SessionArgument
-from .phrases import number_of
+from .phrases import error_phrase, number_of
 from .places import check_task, is_local, load_local_plan, submitter
 
 if TYPE_CHECKING:
@@ -96,9 +96,12 @@ def _submit_task(run: Invocation, session_id: str, task: PlanTask) -> None:
         return run.out.document(task=record_to_json(made))
     if run.settings.quiet:
         return run.out.always(made.task_id)
-    limit = f", timeout {format_duration(task.timeout_s)}" if task.timeout_s else ""
+    more = f", timeout {format_duration(task.timeout_s)}" if task.timeout_s else ""
+    if made.is_over and made.error:
+        # What it needs has failed already, for one.
+        more = f": {error_phrase(made.error)}"
     return run.out.line(
-        f"Task {made.task_id} submitted to session {made.session_id} ({made.status.value}{limit})"
+        f"Task {made.task_id} submitted to session {made.session_id} ({made.status.value}{more})"
     )
 
 

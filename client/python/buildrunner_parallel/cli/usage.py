@@ -58,6 +58,14 @@ class OneLineGroup(TakesPlainValues, TyperGroup):
             sys.exit(code if isinstance(code, int) else exit_codes.DONE)
         return code
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command. Ctrl+C before it has begun, as its module is loaded, would end without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("Interrupted.")
+            raise typer.Exit(exit_codes.INTERRUPTED) from None
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands in sections, each with the first line of its help."""
         names = [name for name in self.list_commands(ctx) if self._is_shown(ctx, name)]

@@ -370,7 +370,7 @@ class WorkerRuntime:
             )
             await stub.DrainWorker(request, timeout=_UNARY_TIMEOUT_S)
         except grpc.RpcError as error:
-            _log.info("could not announce the drain: %s", error)
+            _log.info("could not announce the drain: %s", error.details())
 
     def _stop_now(self, reason: str) -> None:
         if self._stopping_at_s < 0:
