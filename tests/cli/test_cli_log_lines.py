@@ -97,7 +97,7 @@ def test_an_interruption_says_how_to_go_on(build, br):
     build.failing["read_output"] = KeyboardInterrupt()
     result = br("logs", "last", "unit", "-f")
     assert result.exit_code == 130
-    assert result.stderr == "Interrupted. Go on reading with: br parallel logs last unit -f\n"
+    assert result.stderr == "Interrupted. Go on reading with: br parallel logs a3f2e1d9 unit -f\n"
 
 
 END = TaskOutput("unit", 1, OutputChunk(), True)

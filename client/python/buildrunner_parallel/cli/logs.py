@@ -50,12 +50,10 @@ def logs(
         raise typer.BadParameter("name the task as well", param_hint="--attempt" if attempt else "--tail")
     if stdout and stderr:
         raise typer.BadParameter("both come when neither is asked for", param_hint="--stdout")
-    run.come_back = (
-        f"Go on reading with: {run.command_line('logs', session_id, *filter(None, [task_id]), '-f')}"
-    )
     with run.existing() as client:
         if attempt:
             _require_attempt(client, session_id, task_id, attempt)
+        waiting = _waiting(run, client, session_id, task_id) if follow else nullcontext()
         pieces = client.read_output(
             session_id,
             task_id,
@@ -64,7 +62,7 @@ def logs(
             follow=follow,
             tail_lines=tail or 0,
         )
-        with _waiting(run, client, session_id, task_id) if follow else nullcontext():
+        with waiting:
             if run.settings.as_json:
                 return _write_json(run, pieces)
             pieces = whole_lines(pieces) if follow and not task_id else pieces
@@ -79,10 +77,14 @@ def _write(run: Invocation, pieces: Iterable[TaskOutput], tag: bool, headings: b
 
 
 def _waiting(run: Invocation, client: Client, session_id: str, task_id: str) -> AbstractContextManager[None]:
-    """Whoever follows what does not begin hears why not. `last` is another session tomorrow."""
+    """Whoever follows what does not begin hears why not, and who leaves how to come back. `last` would be
+    another session by then."""
     from .standstill import standstill_told
 
-    return standstill_told(run, client, client.get_session(session_id).session_id, task_id)
+    full_id = client.get_session(session_id).session_id
+    back = run.command_line("logs", full_id, *filter(None, [task_id]), "-f")
+    run.come_back = f"Go on reading with: {back}"
+    return standstill_told(run, client, full_id, task_id)
 
 
 def _channel(stdout: bool, stderr: bool) -> OutputChannel | None:
