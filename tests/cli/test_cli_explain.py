@@ -225,7 +225,11 @@ def test_what_ended_while_it_was_asked_about_is_left_out(build, br, monkeypatch)
             {"started_at": -15, "attempt": 2},
             "runs on worker w1, started 15s ago (attempt 2)",
         ),
-        (TaskStatus.ASSIGNED, {"attempt": 1}, "was given to worker w1, which has not started it yet"),
+        (
+            TaskStatus.ASSIGNED,
+            {"attempt": 1},
+            "was given to worker w1, which starts it with its next free slot",
+        ),
         (TaskStatus.CANCELLING, {"started_at": -15}, "is being stopped on worker w1, started 15s ago"),
         (TaskStatus.SUCCEEDED, {"ended_at": -60}, "succeeded 1m ago"),
         (TaskStatus.FAILED, {"ended_at": -60, "error": "exit code 3"}, "failed 1m ago: exit code 3"),

@@ -77,7 +77,7 @@ def test_who_asked_for_the_paths_before_is_told_apart_from_who_holds_them(stage,
     stage.submit(session, task("a", files=("x",)), task("b", files=("x", "y")), task("c", files=("y",)))
     wait = only(stage, session, "c")
     assert wait.message == (
-        "waits for y, asked for before it by build/b; that waits for x, which build/a holds"
+        "waits for y, asked for before it by b of its own session; that waits for x, which build/a holds"
     )
 
 
@@ -86,7 +86,8 @@ def test_paths_that_nobody_asked_for_yet_are_looked_up(stage, task):
     session = stage.session()
     worker = stage.worker(slots=1, credit=1)
     stage.submit(session, task("a", files=("x",)), task("b", files=("x",)))
-    assert only(stage, session, "b").message == f"waits for x, held by build/a on worker {worker} for 0 ms"
+    wait = only(stage, session, "b")
+    assert wait.message == f"waits for x, held by a of its own session on worker {worker} for 0 ms"
 
 
 def test_a_woken_waiter_does_not_claim_to_wait_for_paths(stage, task):

@@ -161,4 +161,4 @@ def taken_paths(core: State, files: tuple[PathRequest, ...], session_id: str = "
     if not blockers:
         return None
     paths = tuple(dict.fromkeys(one.request.path for one in blockers))
-    return waits.locks_wait(core, paths, tuple(dict.fromkeys(one.owner for one in blockers)))
+    return waits.locks_wait(core, paths, tuple(dict.fromkeys(one.owner for one in blockers)), session_id)

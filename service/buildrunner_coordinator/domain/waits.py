@@ -21,12 +21,13 @@ def own_reason(core: State, task: Task) -> Wait | None:
     if task.not_before_us > core.now.us:
         return _pause(core, task)
     if task.waits_for and task.key in core.queue.waiters.behind:
-        return locks_wait(core, task.waits_for, task.waits_on)
+        return locks_wait(core, task.waits_for, task.waits_on, task.session_id)
     return None
 
 
-def locks_wait(core: State, paths: tuple[str, ...], owners: tuple[str, ...]) -> Wait:
-    """Paths that are in the way, and those in the lock table who hold them or asked for them before."""
+def locks_wait(core: State, paths: tuple[str, ...], owners: tuple[str, ...], mine: str = "") -> Wait:
+    """Paths that are in the way of a task of session `mine`, and those in the lock table who hold them or
+    asked for them before."""
     holders, held, before = [], [], []
     for owner in owners:
         holder = holder_of(core, owner)
@@ -34,9 +35,9 @@ def locks_wait(core: State, paths: tuple[str, ...], owners: tuple[str, ...]) -> 
             continue
         holders.append(holder)
         if core.locks.ticket(owner) == HELD:
-            held.append(_has_it(core, holder))
+            held.append(_has_it(core, holder, mine))
         else:
-            before.append(_name(holder))
+            before.append(_name(holder, mine))
     message = f"waits for {listed(paths)}"
     if held:
         message += f", held by {listed(held)}"
@@ -122,21 +123,24 @@ def _requester(core: State, waiter_id: str) -> Holder | None:
                   request.attempt_id, "", request.host, waiter_id)  # fmt: skip
 
 
-def _has_it(core: State, holder: Holder) -> str:
+def _has_it(core: State, holder: Holder, mine: str) -> str:
     lapse = core.lapses.get(holder.attempt_id)
     grant = core.grants.get(holder.grant_id) if holder.grant_id else None
     until_us = grant.until_us if grant is not None else lapse.until_us if lapse is not None else 0
     if until_us:
         left = history.duration(max(0, until_us - core.now.us))
         lost = f"whose worker {holder.worker_id} was" if lapse is not None else "whose holder was"
-        return f"{_name(holder)}, {lost} lost (for another {left} at most)"
+        return f"{_name(holder, mine)}, {lost} lost (for another {left} at most)"
     held = history.duration(max(0, core.now.us - since_us(core, holder.grant_id or holder.attempt_id)))
     if grant is not None:
-        return f"{_name(holder)} for {held}"
-    return f"{_name(holder)} on worker {holder.worker_id} for {held}"
+        return f"{_name(holder, mine)} for {held}"
+    return f"{_name(holder, mine)} on worker {holder.worker_id} for {held}"
 
 
-def _name(holder: Holder) -> str:
+def _name(holder: Holder, mine: str = "") -> str:
+    """Of one of session `mine` without the session's name, which whoever asks has before their eyes."""
+    if mine and holder.session_id == mine:
+        return f"{holder.task_id} of its own session" if holder.task_id else "its own session"
     name = holder.session_name or holder.session_id
     if holder.task_id:
         return f"{name}/{holder.task_id}"

@@ -196,7 +196,7 @@ def _state(task: TaskSummary) -> str:
         what = "runs" if status == "running" else "is being stopped"
         return f"{what}{on}" + (f", started {since} ago" if since else "") + _try(task)
     if status == "assigned":
-        return f"was given to worker {task.worker_id}, which has not started it yet{_try(task)}"
+        return f"was given to worker {task.worker_id}, which starts it with its next free slot{_try(task)}"
     if task.is_over:
         why = f": {phrases.error_phrase(task.error or task.reason)}" if task.error or task.reason else ""
         when = f" {phrases.age(task.ended_at, now)}" if task.ended_at else ""
