@@ -124,7 +124,7 @@ def test_sentences_that_differ_only_by_the_moment_are_one_reason(build, events):
         (
             SessionStatus.RUNNING,
             TaskCounts(),
-            "is running: no tasks\nNothing waits: no task is left. More "
+            "is running: no tasks\nNothing waits: it has no tasks yet. More "
             "may come; without, it ends with: br parallel close a3f2e1d9\n",
         ),
     ],

@@ -114,7 +114,8 @@ def test_workers_that_were_just_asked_for_are_no_news(scene):
     [
         ({"status": SessionStatus.PAUSED}, "is paused", f"resume {ID}"),
         ({"status": SessionStatus.CREATED}, "is not started yet", f"resume {ID}"),
-        ({"open": True, "counts": TaskCounts()}, "has no tasks, and more may come", f"close {ID}"),
+        ({"open": True, "counts": TaskCounts()}, "has no tasks yet. Add some", f"close {ID}"),
+        ({"open": True, "counts": TaskCounts(), "declared_tasks": 5}, "; 5 tasks announced.", f"close {ID}"),
         ({"open": True, "counts": TaskCounts(succeeded=2)}, "all its tasks are over, and", f"close {ID}"),
     ],
 )  # fmt: skip

@@ -119,7 +119,8 @@ def _tell_more(
     elif by_hand:
         return
     elif not tally.total - tally.done:
-        run.out.line("Nothing waits: no task is left" + _more_may_come(run, session))
+        left_over = "no task is left" if tally.total else "it has no tasks yet"
+        run.out.line(f"Nothing waits: {left_over}{_more_may_come(run, session)}")
     elif not ready and not any(one.waits for one in explained):
         run.out.line("Nothing waits: all that is left runs, or is about to")
 

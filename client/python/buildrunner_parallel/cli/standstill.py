@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .explaining import reason_key, reasons
 from .lock_waiting import stderr_is_terminal
+from .phrases import number_of
 from .remedies import close_it, fill_it, get_worker, resume_it
 from .render import complain
 
@@ -120,9 +121,12 @@ class Standstill:
         is_fed = session.driver.value != "tasks" or run.reads_stdin
         if is_fed or not session.open or counts.total > counts.done:
             return None
-        has = f"{name}: all its tasks are over" if counts.total else f"{name} has no tasks"
-        ways = f"Add some with: {fill_it(run, session)} and end it with: {close_it(run, session)}"
-        return Notice(f"{has}, and more may come", ways)
+        over = f"{name}: all its tasks are over, and more may come"
+        has = over if counts.total else f"{name} has no tasks yet"
+        announced = session.declared_tasks - counts.total
+        if announced > 0:
+            has += f"; {number_of(announced, 'more task' if counts.total else 'task')} announced"
+        return Notice(has, f"Add some with: {fill_it(run, session)}; end it with: {close_it(run, session)}")
 
     def _reasons(self, client: Client, session: Session, still: bool) -> list[Notice]:
         """Why its tasks do not run; while others do, of the awaited one, and only what does not pass."""
