@@ -79,7 +79,8 @@ def free(core: State, grant: Grant) -> None:
 
 def free_some(core: State, grant: Grant, files: tuple[PathRequest, ...]) -> None:
     """Some of its paths are no more; with the last of them goes the grant."""
-    left = tuple(one for one in grant.files if one not in files)
+    gone = frozenset(files)
+    left = tuple(one for one in grant.files if one not in gone)
     if not left:
         free(core, grant)
         return
@@ -193,9 +194,10 @@ def held_view(core: State, party: Party, wanted: PathRequest) -> LockView | None
 
 
 def view_of(core: State, grant: Grant, wanted: PathRequest) -> LockView:
-    """Of one of its paths."""
-    key = (wanted.path, wanted.kind)
-    return _views(core, grant, next(one for one in grant.files if (one.path, one.kind) == key))[0]
+    """Of one of its paths, which is named in whatever mode."""
+    held = grant.file(wanted.path, wanted.kind)
+    assert held is not None, f"{wanted.path} is not held by {grant.grant_id}"
+    return _views(core, grant, held)[0]
 
 
 def views(core: State, grant: Grant) -> list[LockView]:

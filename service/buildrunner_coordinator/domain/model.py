@@ -388,6 +388,14 @@ class Grant:
     revision: int = 0
     # In memory only:
     lease_until_us: int = 0
+    _listed: tuple[PathRequest, ...] = field(default=(), compare=False, repr=False)
+    _by_key: dict[tuple[str, LockKind], PathRequest] = field(default_factory=dict, compare=False, repr=False)
+
+    def file(self, path: str, kind: LockKind) -> PathRequest | None:
+        """The one of its paths that is just that, in whatever mode."""
+        if self._listed is not self.files:
+            self._listed, self._by_key = self.files, {(one.path, one.kind): one for one in self.files}
+        return self._by_key.get((path, kind))
 
 
 @dataclass(slots=True)

@@ -37,10 +37,12 @@ def release(core: State, command: c.ReleaseLocks, now: Time) -> list[LockView]:
         if not found:
             raise _not_held(core, session, wanted)
         chosen.extend(found)
-    freed = []
+    freed = [grants.view_of(core, grant, one) for grant, one in chosen]
+    by_grant: dict[str, tuple[Grant, list[PathRequest]]] = {}
     for grant, one in chosen:
-        freed.append(grants.view_of(core, grant, one))
-        grants.free_some(core, grant, (one,))
+        by_grant.setdefault(grant.grant_id, (grant, []))[1].append(one)
+    for grant, given_back in by_grant.values():
+        grants.free_some(core, grant, tuple(given_back))
     return freed
 
 
@@ -91,7 +93,7 @@ def _release_grant(
         return _free_all(core, [grant])
     chosen: list[PathRequest] = []
     for wanted in files:
-        found = [one for one in grant.files if one.path == wanted.path]
+        found = _paths_of(grant, wanted.path)
         if not found:
             raise Refusal(
                 Reason.LOCK_NOT_HELD,
@@ -109,12 +111,18 @@ def _own_of_path(core: State, session: Session, path: str) -> Iterator[tuple[Gra
     mine = core.accounts.get(session.session_id, {})
     for kind in LockKind:
         grant = mine.get((path, kind))
-        if grant is not None:
-            yield from ((grant, one) for one in grant.files if (one.path, one.kind) == (path, kind))
+        one = grant.file(path, kind) if grant is not None else None
+        if grant is not None and one is not None:
+            yield grant, one
     if session.locks_released:
         for grant in grants.of_session(core, session.session_id):
             if grant.suspended:
-                yield from ((grant, one) for one in grant.files if one.path == path)
+                yield from ((grant, one) for one in _paths_of(grant, path))
+
+
+def _paths_of(grant: Grant, path: str) -> list[PathRequest]:
+    """Those of its paths that are named so, of whatever kind."""
+    return [one for one in (grant.file(path, kind) for kind in LockKind) if one is not None]
 
 
 def _free_all(core: State, chosen: Iterable[Grant]) -> list[LockView]:
