@@ -149,7 +149,8 @@ states: $(READY) ## draw docs/states.md from the state tables
 
 .PHONY: golden
 golden: $(READY) ## record anew what commands print (tests/cli/golden)
-	@BLESS=1 $(BIN)/python -m pytest -q -n $(TEST_JOBS) tests/cli/test_cli_golden.py tests/cli/test_cli_locks.py
+	@BLESS=1 $(BIN)/python -m pytest -q -n $(TEST_JOBS) tests/cli/test_cli_golden.py tests/cli/test_cli_locks.py \
+		tests/cli/test_cli_errors.py tests/cli/test_cli_hostile.py
 
 .PHONY: reference
 reference: $(READY) ## write docs/reference.md from the program

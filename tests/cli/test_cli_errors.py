@@ -13,7 +13,9 @@ import pytest
 from typer.main import get_command
 
 from buildrunner_parallel.cli import app as program
+from buildrunner_parallel.cli import options as options_module
 from buildrunner_parallel.cli.help_page import SHARED_NAMES
+from buildrunner_parallel.plan.schema import MAX_SLOTS, MAX_WORKERS
 from tests.cli.scene import set_scene
 from tests.cli.test_cli_every_command import ASKING, HANDS_ON
 from tests.cli.test_cli_golden import compare
@@ -40,6 +42,9 @@ TEXTS = {
 }  # fmt: skip
 BELOW = {"limit": "0", "slots": "0", "tail": "0", "attempt": "0", "fence": "0", "max_parallel": "0",
          "retries": "-1", "priority": "-1001", "workers": "-1", "tasks": "-1", "days": "-1"}  # fmt: skip
+# What no message could carry. Of limits and the like any number will do.
+HUGE = "99999999999999999999"
+ENDLESS = {"limit", "tail", "attempt"}
 # Contradictions, what is missing, what is too much: each command's own.
 WRONG = [
     "", "lost", "list extra", "status a b", "pause", "pause a3f2 --all", "resume", "cancel",
@@ -57,7 +62,7 @@ WRONG = [
     "lock a3f2 src --json -- true", "unlock", "unlock --grant ab12", "unlock --fence 3 a3f2",
     "unlock --force ab12", "unlock a3f2 --force ab12 --reason x", "unlock a3f2 --reason x",
     "locks --since 1h", "locks src --stats", "locks --stats --waiting", "workers extra", "worker extra",
-    "scale", "scale x", "scale -- -1", "scale 1 --timeout 3s", "drain", "drain d4e5 --all",
+    "scale", "scale x", "scale -- -1", "scale 1001", "scale 1 --timeout 3s", "drain", "drain d4e5 --all",
     "drain d4e5 --timeout 3s", "summary extra", "info extra", "stop extra", "backup", "backup a b",
     "schema", "schema lost", "guard", "guard lost", "guard install extra", "guard status extra",
     "guard remove extra", "watch a b",
@@ -102,7 +107,11 @@ def with_option(name, option, value):
 BAD = [
     with_option(name, option, value)
     for name, option, metavar, key in OPTIONS
-    for value in [*BAD_VALUES.get(metavar, []), *([BELOW[key]] if key in BELOW else [])]
+    for value in [
+        *BAD_VALUES.get(metavar, []),
+        *([BELOW[key]] if key in BELOW else []),
+        *([HUGE] if metavar in ("N", "REV") and key not in ENDLESS else []),
+    ]
 ]
 
 
@@ -141,3 +150,7 @@ def test_what_the_lines_say(scene, br):
         if words[0] in ("start", "list", "submit", "watch", "wait", "lock"):
             page.append(f"$ br parallel {shlex.join(words)}\n{br(*words).stderr}")
     compare("errors", "\n".join(page))
+
+
+def test_the_options_know_the_bounds_that_plans_have():
+    assert (options_module.MOST_WORKERS, options_module.MOST_SLOTS) == (MAX_WORKERS, MAX_SLOTS)

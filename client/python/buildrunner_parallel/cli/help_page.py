@@ -20,6 +20,8 @@ SHARED_TITLE = "Options of every command"
 _TYPE = re.compile(r" <[^<>]*>$")
 _MARKS = re.compile(r"\s*\[([^\[\]]*)\]$")
 _BETWEEN = re.compile(r"(-?\d+)<=x<=(-?\d+)")
+# A bound that nobody meets says nothing.
+_ENDLESS = re.compile(r"(-?\d+)<=x<=\d{10,}")
 _LEAST = re.compile(r"x>=(-?\d+)")
 
 _KNOWN = {"argument": "required"}
@@ -111,6 +113,7 @@ def mended(text: str, kind: str = "option") -> str:
 
 
 def _mark(mark: str) -> str:
+    mark = _ENDLESS.sub(r"x>=\1", mark)
     if mark == "x>=0":
         return ""
     if mark.startswith("default: "):

@@ -8,7 +8,7 @@ import typer
 
 from .command import command
 from .invocation import Invocation
-from .options import TimeoutOption
+from .options import MOST_SLOTS, MOST_WORKERS, TimeoutOption
 from .phrases import number_of
 from .pool_waiting import await_departure, await_pool, workers_of
 from .remedies import keeper_runs
@@ -26,7 +26,9 @@ app = typer.Typer()
 @command(app, "scale")
 def scale(
     run: Invocation,
-    wanted: Annotated[int, typer.Argument(metavar="N", min=0, help="How many worker processes.")],
+    wanted: Annotated[
+        int, typer.Argument(metavar="N", min=0, max=MOST_WORKERS, help="How many worker processes.")
+    ],
     session_id: Annotated[
         str, typer.Option("--session", metavar="ID", help="The workers of this session; else those of all.")
     ] = "",
@@ -35,6 +37,7 @@ def scale(
         typer.Option(
             "--slots",
             min=1,
+            max=MOST_SLOTS,
             metavar="N",
             help="Tasks at once for each.",
             show_default="as before, 1 at first",

@@ -11,6 +11,7 @@ from .command import command
 from .following import await_session, watch_session
 from .help_page import ShownCommand
 from .invocation import Invocation
+from .options import MOST_COUNT, MOST_WORKERS
 from .phrases import number_of
 from .places import load_local_plan, submitter
 
@@ -43,6 +44,7 @@ TasksOption = Annotated[
         "--tasks",
         "-t",
         min=0,
+        max=MOST_COUNT,
         metavar="N",
         help="How many tasks will be submitted from outside; 0: not known.",
     ),
@@ -53,6 +55,7 @@ WorkersOption = Annotated[
         "--workers",
         "-w",
         min=0,
+        max=MOST_WORKERS,
         metavar="N",
         help="Worker processes for it alone.",
         show_default=f"{DEFAULT_WORKERS}, or the plan's",
@@ -72,7 +75,9 @@ OnFailureOption = Annotated[
 ]
 MaxParallelOption = Annotated[
     int | None,
-    typer.Option("--max-parallel", min=1, metavar="N", help="At most so many of its tasks at once."),
+    typer.Option(
+        "--max-parallel", min=1, max=MOST_COUNT, metavar="N", help="At most so many of its tasks at once."
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import duration_option
+from .options import MOST_SLOTS, duration_option
 
 if TYPE_CHECKING:
     from buildrunner_parallel.plan import PlanFile as LockedPath
@@ -64,7 +64,9 @@ Priority = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="L", help=f"The worker must have it. {_MANY}")
 ]
-Slots = Annotated[int, typer.Option("--slots", min=1, metavar="N", help="Slots that it takes.")]
+Slots = Annotated[
+    int, typer.Option("--slots", min=1, max=MOST_SLOTS, metavar="N", help="Slots that it takes.")
+]
 PassEnv = Annotated[
     list[str] | None, typer.Option("--pass-env", metavar="GLOB", help=f"Pass variables of yours on. {_MANY}")
 ]

@@ -9,6 +9,7 @@ import typer
 from .command import command
 from .invocation import Invocation
 from .lock_phrases import holder_phrase, lock_path, session_phrase
+from .options import MOST_REVISION
 from .phrases import number_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def unlock(
         str, typer.Option("--grant", metavar="ID", help="What was taken with a lease or by a task.")
     ] = "",
     fence: Annotated[
-        int | None, typer.Option("--fence", metavar="N", min=1, help="Of that grant, as proof.")
+        int | None,
+        typer.Option("--fence", metavar="N", min=1, max=MOST_REVISION, help="Of that grant, as proof."),
     ] = None,
     force: Annotated[
         str, typer.Option("--force", metavar="LOCK", help="Take this lock away, whoever holds it.")

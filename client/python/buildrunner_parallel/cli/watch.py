@@ -11,7 +11,7 @@ from buildrunner_parallel.text import one_line
 
 from .command import command
 from .invocation import Invocation
-from .options import EntityWord, words_help
+from .options import MOST_REVISION, EntityWord, words_help
 from .phrases import STYLES, utc_now
 from .render import complain
 
@@ -33,7 +33,8 @@ def watch(
         str, typer.Argument(metavar="SESSION", help="Only what belongs to this one: id, prefix or `last`.")
     ] = "",
     since: Annotated[
-        int | None, typer.Option("--since", metavar="REV", min=0, help="Go on behind this revision.")
+        int | None,
+        typer.Option("--since", metavar="REV", min=0, max=MOST_REVISION, help="Go on behind this revision."),
     ] = None,
     kinds: Annotated[
         list[EntityWord] | None,

@@ -9,7 +9,7 @@ import typer
 
 from .command import command
 from .invocation import Invocation
-from .options import WorkerState, limit_option, words_help
+from .options import MOST_SLOTS, WorkerState, limit_option, words_help
 from .phrases import age, status_cell, utc_now
 from .processes import become_module
 
@@ -105,7 +105,9 @@ def statistics(summary: Summary) -> dict[str, object]:
 @command(app, "worker")
 def worker(
     run: Invocation,
-    slots: Annotated[int, typer.Option("--slots", min=1, metavar="N", help="Tasks at once.")] = 1,
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, max=MOST_SLOTS, metavar="N", help="Tasks at once.")
+    ] = 1,
     labels: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="L", help="What tasks may ask for. May be repeated."),
