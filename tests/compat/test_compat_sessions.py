@@ -63,6 +63,26 @@ def test_unknown_ids(manager):
         manager.update_progress("ffffffff", 1)
 
 
+@pytest.mark.parametrize("odd", [None, "", 5, 3.5, [], b"ffffffff"])
+def test_what_can_be_no_id_is_an_unknown_one(manager, odd):
+    assert manager.get_session(odd) is None
+    calls = [
+        (manager.start_session,), (manager.pause_session,), (manager.complete_session,),
+        (manager.fail_session,), (manager.cancel_session,), (manager.unlock_files,),
+        (manager.update_progress, 1), (manager.lock_files, ["a"]), (manager.mark_files_modified, ["a"]),
+        (manager.lock_files, []), (manager.unlock_files, []),
+    ]  # fmt: skip
+    for call, *more in calls:
+        with pytest.raises(ValueError) as refused:
+            call(odd, *more)
+        assert str(refused.value) == f"Session not found: {odd}"
+
+
+def test_a_name_must_be_a_text(manager):
+    with pytest.raises(ValueError, match=r"^a session's name must be a text, found 5$"):
+        manager.create_session(5)
+
+
 def test_lists_are_newest_first_and_by_status(manager, session):
     second = manager.create_session("second")
     manager.start_session(second.session_id)
@@ -198,6 +218,15 @@ def test_what_can_be_no_list_of_files_is_refused_in_one_line(manager, session, f
     with pytest.raises(ValueError) as caught:
         manager.lock_files(session.session_id, files)
     assert "\n" not in str(caught.value)
+
+
+def test_no_files_at_all_are_no_fault(manager, session):
+    """As for batches that say of no file that they write it."""
+    manager.lock_files(session.session_id, [])
+    manager.lock_files(session.session_id, set())
+    manager.unlock_files(session.session_id, [])
+    manager.mark_files_modified(session.session_id, [])
+    assert (session.files_locked, session.files_modified) == (set(), set())
 
 
 def test_the_end_of_a_session_frees_its_files(manager, session):

@@ -147,9 +147,28 @@ def test_unknown_workers_are_passed_over(coordinator, unknown):
     assert coordinator.get_load_distribution()["total_completed"] == 0
 
 
-def test_an_id_that_is_no_text_is_refused(coordinator, session):
-    with pytest.raises(ValueError, match=r"^a task's id must be a text, found 5$"):
-        coordinator.assign_task(5, {}, session.session_id)
+@pytest.mark.parametrize("task_id", [5, None, ""])
+def test_an_id_that_is_no_text_is_refused(coordinator, session, task_id):
+    with pytest.raises(ValueError, match=rf"^a task's id must be a text, found {task_id!r}$"):
+        coordinator.assign_task(task_id, {}, session.session_id)
+    assert coordinator.task_queue == []
+    assert coordinator.get_task(task_id) is None
+
+
+def test_a_session_that_is_no_text_is_an_unknown_one(coordinator, session):
+    worker = coordinator.register_worker()
+    assert coordinator.assign_task("odd", {}, 5) == worker.worker_id
+    assert worker.current_session is None
+    coordinator.complete_task(worker.worker_id, "odd")
+    coordinator.assign_task("even", {}, session)
+    assert worker.current_session == session.session_id
+
+
+@pytest.mark.parametrize("data", [{1, 2}, "\ud800"])
+def test_a_refusal_of_data_names_the_task_as_the_program_does(coordinator, session, data):
+    coordinator.assign_task("again", {}, session.session_id)
+    with pytest.raises(ValueError, match=r"^the data of task 'again' must be JSON: "):
+        coordinator.assign_task("again", data, session.session_id)
 
 
 def test_data_must_be_json(coordinator, session):

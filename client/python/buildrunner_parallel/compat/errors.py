@@ -27,6 +27,19 @@ def value_errors(session_id: object = "") -> Iterator[None]:
         raise ValueError(str(error)) from None
 
 
+def checked_id(session: object) -> str:
+    """The id of a session that is asked for. Raises ValueError for what cannot be one."""
+    session_id = getattr(session, "session_id", session)
+    if not isinstance(session_id, str) or not session_id:
+        raise session_not_found(session)
+    return session_id
+
+
+def id_text(session: object) -> str:
+    """The id of a session that need not exist, whatever was given for it."""
+    return str(getattr(session, "session_id", session))
+
+
 def session_not_found(session_id: object) -> ValueError:
     return ValueError(f"Session not found: {session_id}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError
 from ..lock_paths import RESOURCE_PREFIX, PathItem, PathLike, path_items, path_request
-from .errors import value_errors
+from .errors import checked_id, value_errors
 from .home import home_of, is_listed
 from .importing import import_sessions
 from .session import Session, values_of
@@ -54,15 +54,19 @@ class SessionManager:
     ) -> Session:
         """A new one, CREATED. It ends when complete_session, fail_session or cancel_session says so."""
         client = self._home.client
+        if not isinstance(name, str):
+            raise ValueError(f"a session's name must be a text, found {name!r}")
         with value_errors():
             record = client.create_session(
                 name, declared_tasks=total_tasks, driver="owner", metadata=metadata
             )
         return self._changed(record)
 
-    def get_session(self, session_id: str) -> Session | None:
+    def get_session(self, session_id: object) -> Session | None:
         """By its id or a unique prefix of it."""
         before = self._home.changes
+        if not isinstance(session_id, str):
+            return None
         try:
             record = self._home.client.get_session(session_id)
         except NotFoundError:
@@ -111,31 +115,31 @@ class SessionManager:
     def start_session(self, session_id: str, worker_id: str | None = None) -> Session:
         """It runs, also after a pause. A worker's id is kept with it as it is given."""
         with value_errors(session_id):
-            record = self._home.client.start_session(session_id, worker_id=worker_id or "")
+            record = self._home.client.start_session(checked_id(session_id), worker_id=worker_id or "")
         return self._changed(record)
 
     def pause_session(self, session_id: str) -> Session:
         """None of its tasks is given out; what a worker has goes on. It keeps its locks."""
         with value_errors(session_id):
-            record = self._home.client.pause_session(session_id)
+            record = self._home.client.pause_session(checked_id(session_id))
         return self._changed(record)
 
     def complete_session(self, session_id: str) -> Session:
         """It has ended well, whatever was counted. No effect on one that has ended."""
         with value_errors(session_id):
-            record = self._home.client.complete_session(session_id)
+            record = self._home.client.complete_session(checked_id(session_id))
         return self._changed(record)
 
     def fail_session(self, session_id: str) -> Session:
         """It has failed. No effect on one that has ended."""
         with value_errors(session_id):
-            record = self._home.client.fail_session(session_id)
+            record = self._home.client.fail_session(checked_id(session_id))
         return self._changed(record)
 
     def cancel_session(self, session_id: str) -> Session:
         """Its tasks are stopped. No effect on one that has ended."""
         with value_errors(session_id):
-            record = self._home.client.cancel_session(session_id)
+            record = self._home.client.cancel_session(checked_id(session_id))
         return self._changed(record)
 
     def update_progress(
@@ -144,7 +148,7 @@ class SessionManager:
         """How far it is: counts, not differences. No effect on one that has ended."""
         with value_errors(session_id):
             record = self._home.client.update_progress(
-                session_id, completed_tasks, failed_tasks, in_progress_tasks
+                checked_id(session_id), completed_tasks, failed_tasks, in_progress_tasks
             )
         return self._changed(record)
 
@@ -156,24 +160,29 @@ class SessionManager:
 
     def lock_files(self, session_id: str, files: Iterable[PathLike]) -> None:
         """Takes all of them for the session, or none. Raises ValueError when another session has one, which
-        it names, and for paths outside the repository."""
+        it names, and for paths outside the repository. No files at all are no fault."""
         with value_errors(session_id):
-            self._home.client.acquire_locks(session_id, _literal(files))
+            asked, items = checked_id(session_id), _literal(files)
+            if items:
+                self._home.client.acquire_locks(asked, items)
+            else:
+                self._home.client.get_session(asked)
         self._home.changed()
 
     def unlock_files(self, session_id: str, files: Iterable[PathLike] | None = None) -> None:
         """Gives them back, or all that it holds. What it does not hold is passed over."""
-        client = self._home.client
         with value_errors(session_id):
+            asked = checked_id(session_id)
             items = () if files is None else _literal(files)
             if not items and files is not None:
+                self._home.client.get_session(asked)
                 return
             try:
-                client.release_locks(session_id, items)
+                self._home.client.release_locks(asked, items)
             except NotFoundError as error:
                 if error.reason != "LOCK_NOT_HELD":
                     raise
-                self._unlock_held(session_id, items)
+                self._unlock_held(asked, items)
         self._home.changed()
 
     def _unlock_held(self, session_id: str, items: Iterable[PathItem]) -> None:
@@ -190,7 +199,7 @@ class SessionManager:
         with value_errors(session_id):
             places = client._lock_paths()
             paths = [path_request(places, item).path for item in _literal(files)]
-            client.mark_files_modified(session_id, paths)
+            client.mark_files_modified(checked_id(session_id), paths)
         self._home.changed()
 
     # ----------------------------------------------------------------- house-keeping

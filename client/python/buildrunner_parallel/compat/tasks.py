@@ -18,11 +18,11 @@ _AGAIN = re.compile(r" \[run (\d+)\]$")
 def task_spec(task_id: str, data: Any, pool: str, *, given_session: str | None, worker_id: str) -> TaskSpec:
     """With `argv` (a list of texts), `run` (a line) or `handler` (a name) it is something to run; anything
     else is data for the external workers of `pool`. Raises ValueError for data that is not JSON."""
-    text = _json(task_id, data)
+    text = _json(given_id(task_id), data)
     metadata = {_SESSION: given_session} if given_session else {}
     work = _work(data)
     if work is None:
-        external = ExternalWork(pool, Payload(text.encode(), _JSON))
+        external = ExternalWork(pool, Payload(text, _JSON))
         return TaskSpec(task_id=task_id, external=external, worker_id=worker_id, metadata=metadata)
     return TaskSpec(task_id=task_id, worker_id=worker_id, metadata={**metadata, "task_data": data}, **work)
 
@@ -72,6 +72,11 @@ def given_id(task_id: str) -> str:
     return _AGAIN.sub("", task_id)
 
 
+def is_given_id(task_id: object) -> bool:
+    """It can be one: the coordinator would make one up where there is none."""
+    return isinstance(task_id, str) and task_id != ""
+
+
 def id_of_run(task_id: str, run: int) -> str:
     """A task's id is unique in its session; programs assign one again."""
     return task_id if run == 1 else f"{task_id} [run {run}]"
@@ -82,8 +87,8 @@ def number_of_run(name: str) -> int:
     return int(found[1]) if found else 1
 
 
-def _json(task_id: str, data: Any) -> str:
+def _json(task_id: str, data: Any) -> bytes:
     try:
-        return json.dumps(data, ensure_ascii=False)
+        return json.dumps(data, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the data of task {task_id!r} must be JSON: {error}") from None

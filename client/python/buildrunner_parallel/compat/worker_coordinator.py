@@ -18,10 +18,19 @@ from ..errors import NotFoundError, RefusedError
 from ..records import SessionStatus as RecordStatus
 from ..records import TaskStatus
 from . import leaving
-from .errors import value_errors
+from .errors import id_text, value_errors
 from .home import OWN_SESSION, Home, home_of
 from .statuses import WorkerStatus
-from .tasks import data_of, given_id, given_session_of, id_of_run, is_to_run, number_of_run, task_spec
+from .tasks import (
+    data_of,
+    given_id,
+    given_session_of,
+    id_of_run,
+    is_given_id,
+    is_to_run,
+    number_of_run,
+    task_spec,
+)
 from .worker import CURRENT_TASK, Worker, current_task_of
 
 if TYPE_CHECKING:
@@ -182,8 +191,9 @@ class WorkerCoordinator:
         task of a CREATED session starts it. Raises ValueError for data that is not JSON, an id that is no
         text, and a session that has ended.
         """
-        if not isinstance(task_id, str):
+        if not is_given_id(task_id):
             raise ValueError(f"a task's id must be a text, found {task_id!r}")
+        session_id = None if session_id is None else id_text(session_id)
         to_run = is_to_run(task_data)
         bound = self._bound_to(worker_id, to_run)
         with value_errors(session_id):
