@@ -13,6 +13,21 @@ from .conftest import GIVE_UP_S, Town
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
+def test_a_look_does_not_start_a_coordinator_that_was_stopped(town: Town) -> None:
+    town.br("parallel", "start", "stuck", "-w", "0")
+    town.br("parallel", "submit", "last", "--id", "t", "--", "true")
+    waiting = begin(town, "wait", "last")
+    assert waiting.stderr is not None
+    assert "there is no worker at all" in waiting.stderr.readline()
+    town.br("parallel", "stop")
+    pid = town.info_file().get("pid")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(6)
+    assert town.info_file().get("pid") == pid
+    waiting.terminate()
+    waiting.communicate(timeout=GIVE_UP_S)
+
+
 def begin(town: Town, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "buildrunner_parallel.cli", "parallel", *words],

@@ -62,3 +62,16 @@ def keeper_runs(run: Invocation, client: Client) -> bool | None:
         return None
     lock = client.workspace.state_dir / KEEPER_LOCK
     return lock.exists() and is_held(lock)
+
+
+def was_stopped(run: Invocation, client: Client) -> bool:
+    """Whether the workspace's own coordinator is not there: a mere look must not start it again."""
+    from buildrunner_parallel.discovery import COORDINATOR_LOCK
+    from buildrunner_parallel.flocks import is_held
+
+    from .workers import is_own
+
+    if not client.workspace or not is_own(run):
+        return False
+    lock = client.workspace.state_dir / COORDINATOR_LOCK
+    return not (lock.exists() and is_held(lock))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .explaining import reason_key, reasons
 from .lock_waiting import stderr_is_terminal
 from .phrases import number_of
-from .remedies import close_it, fill_it, get_worker, resume_it
+from .remedies import close_it, fill_it, get_worker, resume_it, was_stopped
 from .render import complain
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def standstill_told(run: Invocation, client: Client, session_id: str, task_id: s
         return
     over = threading.Event()
     watch = Standstill(run, session_id, task_id)
-    looker = threading.Thread(target=_look, args=(watch, client, over), name="br-standstill", daemon=True)
+    looker = threading.Thread(
+        target=_look, args=(run, watch, client, over), name="br-standstill", daemon=True
+    )
     looker.start()
     try:
         yield
@@ -47,10 +49,12 @@ def standstill_told(run: Invocation, client: Client, session_id: str, task_id: s
         looker.join(LOOK_EVERY_S)
 
 
-def _look(watch: Standstill, client: Client, over: threading.Event) -> None:
+def _look(run: Invocation, watch: Standstill, client: Client, over: threading.Event) -> None:
     from buildrunner_parallel.errors import BuildRunnerError, NotFoundError
 
     while not over.wait(LOOK_EVERY_S):
+        if was_stopped(run, client):
+            continue
         try:
             told = watch.look(client, time.monotonic())
         except NotFoundError:
