@@ -105,6 +105,17 @@ def test_without_any_state_readers_say_so_and_start_nothing(fake, br, arguments,
     assert not fake.started
 
 
+@pytest.mark.parametrize("command", ["list", "status", "tasks"])
+def test_without_any_session_readers_say_so(fake, br, br_json, command):
+    """As after a cleanup of all that there was."""
+    fake.sessions = []
+    result = br(command)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "No sessions\n", "")
+    assert not any(value for key, value in br_json(command).items() if key != "schema_version")
+    if command != "list":
+        assert br(command, "a3f2").exit_code == 4
+
+
 def test_a_session_asked_for_by_id_is_not_found_without_state(fake, br):
     fake.has_state = False
     for arguments in (

@@ -28,19 +28,25 @@ def tasks(
     limit: Annotated[int, limit_option("At most so many.")] = 100,
 ) -> None:
     """List the tasks of a session."""
+    from buildrunner_parallel.errors import NotFoundError
     from buildrunner_parallel.records import TaskStatus, record_to_json
 
     with run.reader() as client:
-        if client is None and session_id == "last":
+        if client is None and session_id != "last":
+            run.existing()
+            return None
+        try:
+            session = client.get_session(session_id) if client else None
+        except NotFoundError:
+            if session_id != "last":
+                raise
+            session = None
+        if client is None or session is None:
             return (
                 run.out.document(session_id=None, tasks=[])
                 if run.settings.as_json
                 else run.out.line("No sessions")
             )
-        if client is None:
-            run.existing()
-            return None
-        session = client.get_session(session_id)
         statuses = (TaskStatus(state.value),) if state else ()
         found = client.list_tasks(session.session_id, statuses=statuses, limit=limit)
     if run.settings.as_json:
