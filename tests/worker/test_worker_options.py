@@ -43,7 +43,9 @@ def test_without_files_the_environment_serves(monkeypatch: pytest.MonkeyPatch) -
     ("arguments", "code", "message"),
     [
         ([], 2, "give --coordinator or set BR_COORDINATOR"),
-        (["--coordinator", "unix:/s", "--slots", "0"], 2, "--slots must be at least 1"),
+        (["--coordinator", "unix:/s", "--slots", "0"], 2, "--slots must be from 1 to 1024"),
+        (["--coordinator", "unix:/s", "--slots", "99999999999"], 2, "--slots must be from 1 to 1024"),
+        (["--coordinator", "unix:/s", "--credit", "-1"], 2, "--credit must be from 0 to"),
         (["--coordinator", "unix:/s", "--token-file", "/no/such/file"], 1, "cannot read the token"),
     ],
 )

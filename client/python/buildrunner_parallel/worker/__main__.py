@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from .options import WorkerOptions
+from .options import MOST_CREDIT, MOST_SLOTS, WorkerOptions
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,8 +93,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.coordinator:
         parser.error("give --coordinator or set BR_COORDINATOR")
-    if arguments.slots < 1:
-        parser.error("--slots must be at least 1")
+    if not 1 <= arguments.slots <= MOST_SLOTS:
+        parser.error(f"--slots must be from 1 to {MOST_SLOTS}")
+    if not 0 <= arguments.credit <= MOST_CREDIT:
+        parser.error(f"--credit must be from 0 to {MOST_CREDIT}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         options = _options(arguments)
