@@ -79,17 +79,18 @@ def free(core: State, grant: Grant) -> None:
 
 def free_some(core: State, grant: Grant, files: tuple[PathRequest, ...]) -> None:
     """Some of its paths are no more; with the last of them goes the grant."""
-    gone = frozenset(files)
-    left = tuple(one for one in grant.files if one not in gone)
+    named = frozenset(files)
+    gone = tuple(one for one in grant.files if one in named)
+    left = tuple(one for one in grant.files if one not in named)
     if not left:
         free(core, grant)
         return
     if not grant.suspended:
-        _take_out(core, grant, files)
+        _note_hold(core, grant)
+        core.locks.remove_some(grant.grant_id, gone)
+        _are_free(core, grant, gone)
     grant.files = left
     core.journal.grants[grant.grant_id] = grant
-    if not grant.suspended:
-        _put_in(core, grant)
 
 
 def suspend(core: State, grant: Grant) -> None:
@@ -235,17 +236,25 @@ def paths(grant: Grant) -> str:
     return shown + (f" and {len(grant.files) - 3} more" if len(grant.files) > 3 else "")
 
 
-def _take_out(core: State, grant: Grant, files: tuple[PathRequest, ...] | None = None) -> None:
-    """Out of the lock table; `files` of it are told to be free."""
+def _take_out(core: State, grant: Grant) -> None:
+    """Out of the lock table."""
+    _note_hold(core, grant)
+    core.locks.remove(grant.grant_id)
+    _are_free(core, grant, grant.files)
+
+
+def _note_hold(core: State, grant: Grant) -> None:
     task = core.attempts.get(grant.attempt_id)
     key = (grant.session_id, task.task_id if task is not None else "")
     lock_times.note_hold(
         core, grant.grant_id, grant.acquired_us, key, grant_id=grant.grant_id, host=grant.host
     )
-    core.locks.remove(grant.grant_id)
-    _take_off_account(core, grant)
-    freed = grant.files if files is None else files
-    core.journal.removed_locks.extend((lock_id(grant, one), grant.session_id) for one in freed)
+
+
+def _are_free(core: State, grant: Grant, files: tuple[PathRequest, ...]) -> None:
+    """What is out of the lock table is told to be free."""
+    _take_off_account(core, grant, files)
+    core.journal.removed_locks.extend((lock_id(grant, one), grant.session_id) for one in files)
     waiting.wake(core, grant.grant_id)
 
 
@@ -254,10 +263,10 @@ def _put_in(core: State, grant: Grant) -> None:
     _enter_account(core, grant)
 
 
-def _take_off_account(core: State, grant: Grant) -> None:
+def _take_off_account(core: State, grant: Grant, files: tuple[PathRequest, ...]) -> None:
     """Where an outer block holds the same path shared, that one counts again."""
     mine = core.accounts[grant.root_id]
-    for one in grant.files:
+    for one in files:
         if mine.get((one.path, one.kind)) is grant:
             del mine[one.path, one.kind]
     if not mine:

@@ -16,7 +16,7 @@ Owners are attempt ids, grant ids and names of waiters; which task they belong t
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -161,6 +161,17 @@ class LockTable:
         self._waiting -= ticket != HELD
         for request in requests:
             self._take_out(Entry(owner, request, ticket, party))
+
+    def remove_some(self, owner: str, requests: Iterable[PathRequest]) -> None:
+        """Takes out some of what a holder or waiter has. It keeps the others, of which there must be one."""
+        gone = frozenset(requests)
+        kept = tuple(one for one in self._entries[owner] if one not in gone)
+        assert kept, f"nothing would be left of {owner}"
+        ticket, party = self._tickets[owner], self._parties[owner]
+        for request in self._entries[owner]:
+            if request in gone:
+                self._take_out(Entry(owner, request, ticket, party))
+        self._entries[owner] = kept
 
     def ticket(self, owner: str) -> int | None:
         return self._tickets.get(owner)

@@ -271,13 +271,16 @@ def _grant(core: State, request: LockRequest, now: Time) -> Grant:
     """What it does not hold yet, under a fence of its own; a shared lock that it had becomes exclusive."""
     party = _party_of(request)
     wanted = []
+    shared: dict[str, list[PathRequest]] = {}
     for one in request.files:
         held = grants.held_view(core, party, one)
         if held is not None and one.mode is LockMode.EXCLUSIVE and held.mode is LockMode.SHARED:
-            _give_up_shared(core, held, one)
+            shared.setdefault(held.holder.grant_id, []).append(one)
         elif held is not None:
             continue
         wanted.append(one)
+    for grant_id, files in shared.items():
+        _give_up_shared(core, grant_id, files)
     grant = Grant(
         request.waiter_id, request.session_id, request.attempt_id, party.id, _fence(core, request),
         tuple(wanted), now.wall_us, now.us, request.lease_ms, request.host, client_id=request.client_id,
@@ -297,12 +300,12 @@ def _fence(core: State, request: LockRequest) -> int:
     return task.fence if task is not None else grants.next_fence(core)
 
 
-def _give_up_shared(core: State, held: LockView, wanted: PathRequest) -> None:
+def _give_up_shared(core: State, grant_id: str, wanted: list[PathRequest]) -> None:
     """A session's own lock is one, whatever its mode. What a task declared, and what an outer block holds
     shared, stays beside the exclusive one: the inner block gives back no more than it took."""
-    grant = core.grants.get(held.holder.grant_id)
+    grant = core.grants.get(grant_id)
     if grant is not None and grants.is_own(grant):
-        grants.free_some(core, grant, (wanted._replace(mode=LockMode.SHARED),))
+        grants.free_some(core, grant, tuple(one._replace(mode=LockMode.SHARED) for one in wanted))
 
 
 def _refuse_circle(
