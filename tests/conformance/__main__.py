@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .ending import Ended, signals_raise
 from .programs import KINDS, ROOT, Programs, command_line, find_programs
 from .running import FAILED, OK, Result, run
 from .scenarios import Scenario, all_scenarios
+from .stage import cut_all_short
 from .table import draw, write_page
 
 PAGE = ROOT / "docs" / "clients.md"
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 all well, 1 a scenario failed, 2 wrong usage."""
+    """Exit code: 0 all well, 1 a scenario failed, 2 wrong usage, 128+n ended by signal n."""
     parser = _parser()
     given = parser.parse_args(arguments)
     chosen = [
@@ -64,7 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for one in languages:
         if one.missing:
             print(f"{one.language}: not run: {one.missing}; make -C {one.folder} build", file=sys.stderr)
-    results = _run_all(ready, chosen, given.jobs)
+    try:
+        with signals_raise():
+            results = _run_all(ready, chosen, given.jobs)
+    except Ended as ended:
+        print(f"tests.conformance: {ended}; nothing that it started is left", file=sys.stderr)
+        return ended.exit_code
     print(draw(results, languages, chosen))
     if given.write:
         write_page(PAGE, results, find_programs(), list(all_scenarios().values()))
@@ -90,17 +97,25 @@ def _run_all(languages: list[Programs], chosen: list[Scenario], jobs: int) -> li
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
         pairs = [(language, one) for language in languages for one in chosen]
         results = []
-        for result in pool.map(lambda pair: run(*pair), pairs):
-            print(
-                f"{result.language} {result.scenario}: {result.state} ({result.seconds:.1f} s)",
-                file=sys.stderr,
-            )
-            if result.state != OK and result.reason:
-                print(f"  {result.reason}", file=sys.stderr)
-            if result.evidence:
-                print("\n".join(f"    {line}" for line in result.evidence.splitlines()), file=sys.stderr)
-            results.append(result)
+        try:
+            for result in pool.map(lambda pair: run(*pair), pairs):
+                _tell(result)
+                results.append(result)
+        except Ended:
+            print("tests.conformance: ending what is under way", file=sys.stderr)
+            pool.shutdown(wait=False, cancel_futures=True)
+            cut_all_short()
+            raise  # once the scenarios have ended
         return results
+
+
+def _tell(result: Result) -> None:
+    """What became of a scenario, for who watches."""
+    print(f"{result.language} {result.scenario}: {result.state} ({result.seconds:.1f} s)", file=sys.stderr)
+    if result.state != OK and result.reason:
+        print(f"  {result.reason}", file=sys.stderr)
+    if result.evidence:
+        print("\n".join(f"    {line}" for line in result.evidence.splitlines()), file=sys.stderr)
 
 
 if __name__ == "__main__":

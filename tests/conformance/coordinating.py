@@ -35,6 +35,11 @@ class Coordinator:
         assert self._process is not None, "it was not started"
         return self._process
 
+    @property
+    def processes(self) -> list[Process]:
+        """The one that it runs as, if any."""
+        return [self._process] if self._process is not None else []
+
     def start(self) -> None:
         """Returns once it serves."""
         argv = [

@@ -96,6 +96,11 @@ class Process:
         if self.popen.stdout is not None:
             self.popen.stdout.close()
 
+    def kill_group(self) -> None:
+        """kill -9 to it and all of its group, if it lives; returns at once."""
+        if self.is_alive:
+            self._signal_group(signal.SIGKILL)
+
     def _signal_group(self, number: signal.Signals) -> None:
         # It was made the leader of a group; its number is not used again while a member lives.
         try:

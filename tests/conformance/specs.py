@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from buildrunner_parallel.v1 import types_pb2 as types
 
 AnswerT = TypeVar("AnswerT")
 GIVE_UP_S = 60.0
+CUT_SHORT = threading.Event()
+"""Set when the kit is to end: nobody waits for anything any more."""
 _MS = 1000
 
 OVER = frozenset(
@@ -28,6 +31,8 @@ def until(question: Callable[[], AnswerT], what: str, within_s: float | None = N
     within_s = GIVE_UP_S if within_s is None else within_s
     deadline_s = time.monotonic() + within_s
     while True:
+        if CUT_SHORT.is_set():
+            raise AssertionError(f"cut short: {what}")
         answer = question()
         if answer:
             return answer

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import psutil
 
 from buildrunner_parallel.v1 import types_pb2 as types
 
+from . import specs
 from .asking import ClientProgram
 from .coordinating import TOKEN_FILE, Coordinator
 from .interposer import Interposer
@@ -28,6 +30,16 @@ from .specs import OVER, expect, until
 
 _TAIL_CHARACTERS = 1500
 _READY_S = 90.0
+_stages: set[Stage] = set()
+_stages_lock = threading.Lock()
+
+
+def cut_all_short() -> None:
+    """From another thread: what is under way fails at once, and none begins. Each still closes its stage."""
+    specs.CUT_SHORT.set()
+    with _stages_lock:
+        for stage in _stages:
+            stage.cut_short()
 
 
 class Stage:
@@ -48,6 +60,8 @@ class Stage:
         self._workers_seen: set[str] = set()
 
     def open(self) -> Stage:
+        with _stages_lock:
+            _stages.add(self)
         subprocess.run(["git", "init", "-q", "."], cwd=self.workspace, check=True, capture_output=True)
         self.coordinator.start()
         self.observer = Observer(self.coordinator.address, self.coordinator.token)
@@ -56,6 +70,8 @@ class Stage:
 
     def close(self) -> list[str]:
         """Ends everything; what was still running though its program had been ended."""
+        with _stages_lock:
+            _stages.discard(self)
         for process in reversed(self._processes):
             process.end()
         for one in self._closing:
@@ -64,6 +80,14 @@ class Stage:
         left = kill_left_of(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         return left
+
+    def cut_short(self) -> None:
+        """Kills its programs, so that who waits for one of them goes on. `close` is still to be called."""
+        for process in [*self._processes, *self.coordinator.processes]:
+            process.kill_group()
+        for one in [*self._closing]:
+            if isinstance(one, Observer):
+                one.close()  # a call of it may wait for the coordinator
 
     # ------------------------------------------------------------ between them
 
