@@ -1,11 +1,13 @@
 //! A worker on the unary calls: it asks for tasks, runs commands and handlers, and reports how they ended.
 
 mod environment;
+mod guardian;
 mod output;
 mod process;
 mod run;
 mod serving;
 mod talk;
+mod task_folder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,19 +1,18 @@
 //! One attempt from its assignment to its report. It runs in a thread of its own.
 
 use std::any::Any;
-use std::ffi::{CString, OsString};
-use std::fs;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::environment::{directory_of, task_environment};
 use super::output::OutputBook;
 use super::process::{Exit, Process};
+use super::task_folder::TaskFolder;
 use super::{Handler, TaskContext};
 use crate::v1::task_spec::Work;
 use crate::v1::{
@@ -24,7 +23,6 @@ use crate::v1::{
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const ERROR_BYTES: usize = 4096;
 const MESSAGE_BYTES: usize = 256;
-const RESULT_BYTES: u64 = 1 << 20;
 const READ_BYTES: usize = 64 << 10;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -233,7 +231,8 @@ impl TaskRun {
         if argv.is_empty() {
             return Err("this worker does not know this kind of command; use a newer one".to_owned());
         }
-        let folder = Folder::new().map_err(|error| format!("no folder can be made for the task's result: {error}"))?;
+        let folder =
+            TaskFolder::new().map_err(|error| format!("no folder can be made for the task's result: {error}"))?;
         let environment = task_environment(std::env::vars_os(), spec, self.identity(spec, &folder));
         let own = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let mut process = Process::start(&argv, &environment, &directory_of(spec.directory.as_ref(), &own))?;
@@ -246,7 +245,7 @@ impl TaskRun {
         Ok(())
     }
 
-    fn identity(&self, spec: &TaskSpec, folder: &Folder) -> [(&'static str, OsString); 11] {
+    fn identity(&self, spec: &TaskSpec, folder: &TaskFolder) -> [(&'static str, OsString); 11] {
         let (assignment, surroundings) = (&self.assignment, &self.surroundings);
         [
             ("BR_SESSION_ID", assignment.session_id.clone().into()),
@@ -263,7 +262,7 @@ impl TaskRun {
         ]
     }
 
-    fn note_end(&self, exit: &Exit, folder: &Folder) {
+    fn note_end(&self, exit: &Exit, folder: &TaskFolder) {
         let mut state = self.lock();
         state.report.exit_code = exit.code;
         state.report.signal = exit.signal;
@@ -463,38 +462,6 @@ fn last_error() -> i32 {
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
-}
-
-/// A folder for the files of one task, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        let pattern = std::env::temp_dir().join("br-task-XXXXXX");
-        let mut name = CString::new(pattern.as_os_str().as_bytes())?.into_bytes_with_nul();
-        // SAFETY: a string with its end, which mkdtemp changes in place.
-        if unsafe { libc::mkdtemp(name.as_mut_ptr().cast()) }.is_null() {
-            return Err(io::Error::last_os_error());
-        }
-        name.pop();
-        Ok(Self(OsString::from_vec(name).into()))
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file: &Path = &self.file(name);
-        let size = fs::metadata(file).ok()?.len();
-        (size > 0 && size <= RESULT_BYTES).then(|| fs::read(file).ok()).flatten()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

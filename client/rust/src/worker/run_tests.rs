@@ -65,7 +65,7 @@ fn result_and_error_come_from_their_files() {
     let report = report_of(&run, None);
     assert_eq!((report.outcome(), report.error.as_str()), (Outcome::Succeeded, "the last"));
     assert_eq!(report.result.unwrap().data, b"{}");
-    assert!(!Path::new(output_of(&run).trim()).exists(), "the folder goes with the task");
+    assert!(!std::path::Path::new(output_of(&run).trim()).exists(), "the folder goes with the task");
 }
 
 #[test]
