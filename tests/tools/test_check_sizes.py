@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -83,3 +85,50 @@ def test_an_empty_project_is_not_mistaken_for_a_good_one(tmp_path: Path) -> None
     result = check_sizes(tmp_path)
     assert result.returncode == 1
     assert "found no files to measure" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "client/typescript/src/long.ts", "client/go/worker/long.go", "client/rust/src/long.rs",
+        "client/java/src/main/java/Long.java", "client/cpp/src/long.cpp", "client/cpp/include/long.hpp",
+        "client/rust/stubs/src/main.rs", "examples/ruby/long.rb",
+    ],
+)  # fmt: skip
+def test_files_of_other_languages_are_bounded_too(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "service/one.py", function("short", 5))
+    write(tmp_path, name, "// a line\n" * 500)
+    assert check_sizes(tmp_path).returncode == 0
+    write(tmp_path, name, "// a line\n" * 501)
+    result = check_sizes(tmp_path)
+    assert result.returncode == 1
+    assert f"{name} has 501 lines, more than 500" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "client/typescript/src/gen/types_pb.ts", "client/typescript/node_modules/a/index.ts",
+        "client/go/v1/types.pb.go", "client/rust/src/gen/v1.rs", "client/rust/target/debug/made.rs",
+        "client/cpp/third_party/library.h", "client/cpp/build/types.pb.cc",
+        "examples/ruby/stubs/v1/types_pb.rb",
+    ],
+)  # fmt: skip
+def test_what_is_generated_or_of_others_is_left_out(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "service/one.py", function("short", 5))
+    write(tmp_path, name, "// a line\n" * 5000)
+    assert check_sizes(tmp_path).returncode == 0
+
+
+def test_what_is_to_be_split_may_not_grow_and_is_struck_out_once_it_is_short(tmp_path: Path) -> None:
+    write(tmp_path, "service/one.py", function("short", 5))
+    name = "client/cpp/src/worker.cpp"
+    for lines, code, told in (
+        (750, 0, ""),
+        (751, 1, f"{name} has 751 lines, more than 750"),
+        (500, 1, f"{name} is short enough now; strike it out"),
+    ):
+        write(tmp_path, name, "// a line\n" * lines)
+        result = check_sizes(tmp_path)
+        assert result.returncode == code
+        assert told in result.stderr
