@@ -6,6 +6,7 @@
 
 require "grpc"
 require "json"
+require "optparse"
 require "securerandom"
 require "socket"
 require "tempfile"
@@ -39,7 +40,9 @@ end
 
 # The calls that a polling worker makes; each with a deadline and the token, repeated while nobody answers.
 class Calls
-  CHANNEL = { "grpc.enable_http_proxy" => 0, "grpc.min_reconnect_backoff_ms" => 50,
+  CHANNEL = { "grpc.enable_http_proxy" => 0, "grpc.keepalive_permit_without_calls" => 1,
+              "grpc.keepalive_time_ms" => 20_000, "grpc.keepalive_timeout_ms" => 10_000,
+              "grpc.min_reconnect_backoff_ms" => 50,
               "grpc.initial_reconnect_backoff_ms" => 50, "grpc.max_reconnect_backoff_ms" => 2000 }.freeze
 
   def initialize
@@ -101,6 +104,8 @@ class Attempt
   end
 
   def start(worker_id, address)
+    return refuse("this worker runs commands, and nothing else") unless @spec.command
+
     @began_us = Attempt.now_us
     directory = @spec.directory&.path.to_s
     directory = File.join(@spec.directory.worktree, directory) if @spec.directory && !directory.start_with?("/")
@@ -110,8 +115,7 @@ class Attempt
     @ends_at = @spec.timeout_ms.zero? ? nil : Attempt.clock + @spec.timeout_ms / 1000.0
     true
   rescue SystemCallError => e
-    @not_started = e.message
-    false
+    refuse(e.message)
   end
 
   # Asks all its processes to end, and kills them after the grace. The first reason given is the one reported.
@@ -180,6 +184,11 @@ class Attempt
 
   private
 
+  def refuse(why)
+    @not_started = why
+    false
+  end
+
   def command
     line = @spec.command.shell_line
     return ["/bin/sh", "-c", line] unless line.empty?
@@ -223,11 +232,14 @@ end
 
 # The worker: says hello, keeps its lease, takes one task after another.
 class Worker
-  def initialize
+  def initialize(labels:, session:)
+    @labels = labels
+    @session = session
     @calls = Calls.new
     @lock = Mutex.new
     @returning = Mutex.new
     @draining = false
+    @seen = {}
   end
 
   def run
@@ -245,7 +257,7 @@ class Worker
   # keep it. Returns the ids of the attempts that stay this worker's.
   def register
     hello = V1::Hello.new(host: Socket.gethostname, pid: Process.pid, version: "ruby-example", slots: 1,
-                          labels: ["ruby"], kinds: V1::WorkerKinds.new(commands: true))
+                          labels: @labels, session_id: @session, kinds: V1::WorkerKinds.new(commands: true))
     if @welcome
       hello.worker_id, hello.store_id, hello.epoch = @welcome.worker_id, @welcome.store_id, @welcome.epoch
       hello.held << @lock.synchronize { @held } if @held
@@ -271,7 +283,7 @@ class Worker
       @draining ||= answer.draining
       obey(answer)
     rescue GRPC::NotFound
-      return_to_coordinator
+      come_back
     rescue GRPC::BadStatus => e
       warn "worker.rb: heartbeat: #{e.details}"
     end
@@ -298,7 +310,10 @@ class Worker
   def work
     answer = @calls.until_answered(:claim_tasks, V1::ClaimTasksRequest.new(worker_id: @id, wait_ms: 1000))
     @draining ||= answer.draining
-    answer.assignments.each { |assignment| perform(Attempt.new(assignment)) }
+    # What comes twice is void the second time.
+    fresh = answer.assignments.reject { |assignment| @seen[assignment.attempt_id] }
+    fresh.each { |assignment| @seen[assignment.attempt_id] = true }
+    fresh.each { |assignment| perform(Attempt.new(assignment)) }
   rescue GRPC::NotFound
     come_back
   end
@@ -356,8 +371,16 @@ class Worker
   end
 end
 
+given = { labels: [], session: "" }
+OptionParser.new do |options|
+  options.on("--slots N", Integer, "it has one") { |slots| abort "worker.rb: it has one slot" unless slots == 1 }
+  options.on("--label LABEL", "what tasks can ask for; repeatable") { |label| given[:labels] << label }
+  options.on("--session ID", "serve this session only") { |id| given[:session] = id }
+end.parse!
+given[:labels] << "ruby" if given[:labels].empty?
+
 begin
-  Worker.new.run
+  Worker.new(**given).run
 rescue GRPC::BadStatus => e
   abort "worker.rb: #{e.details}"
 rescue SystemCallError, KeyError => e

@@ -92,7 +92,10 @@ class ClientProgram:
         except queue.Empty:
             raise AssertionError(f"the client gave no answer within {within_s:g} s") from None
         if line is None:
-            raise AssertionError("the client ended instead of answering")
+            code = self.process.exit_code()
+            raise AssertionError(
+                f"the client ended with {code} instead of answering: {self.process.last_words}"
+            )
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError):

@@ -61,6 +61,12 @@ class Process:
     def stderr(self) -> str:
         return self.stderr_file.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error (a worker: or output), quoted, to end a sentence."""
+        lines = self.stderr.strip().splitlines()
+        return f"its last line was {lines[-1].strip()[:300]!r}" if lines else "it wrote nothing"
+
     def send(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 

@@ -34,6 +34,8 @@ def why_not(programs: Programs, scenario: Scenario) -> Result | None:
     for name in (scenario.name, scenario.name.partition("/")[2]):
         if name in programs.not_applicable:
             return Result(*key, NOT_APPLICABLE, programs.not_applicable[name])
+    if scenario.needs in programs.lacks:
+        return Result(*key, NOT_APPLICABLE, programs.lacks[scenario.needs])
     if not (programs.client if scenario.side == "client" else programs.worker):
         return Result(*key, NOT_RUN, f"no {scenario.side} was given")
     return None

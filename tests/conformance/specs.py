@@ -12,6 +12,8 @@ from buildrunner_parallel.v1 import types_pb2 as types
 
 AnswerT = TypeVar("AnswerT")
 GIVE_UP_S = 60.0
+READY_S = 90.0
+"""For a program to start in; a virtual machine on a busy computer needs some."""
 CUT_SHORT = threading.Event()
 """Set when the kit is to end: nobody waits for anything any more."""
 _MS = 1000

@@ -26,10 +26,9 @@ from .observer import Observer
 from .processes import MARK, Process, kill_left_of, marked_with
 from .programs import ROOT, Programs, find_programs
 from .silence import Proxy
-from .specs import OVER, expect, until
+from .specs import OVER, call, expect, shell, until
 
 _TAIL_CHARACTERS = 1500
-_READY_S = 90.0
 _stages: set[Stage] = set()
 _stages_lock = threading.Lock()
 
@@ -128,14 +127,25 @@ class Stage:
 
         def registered() -> types.Worker | None:
             if not process.is_alive:
-                raise AssertionError(f"the worker has ended with {process.popen.returncode}")
+                code, said = process.popen.returncode, process.last_words
+                raise AssertionError(f"the worker ended with {code} before it registered: {said}")
             known = [one for one in self.observer.all_workers() if one.worker_id not in self._workers_seen]
             return known[0] if known else None
 
-        record = until(registered, "the worker is registered", _READY_S)
+        record = until(registered, "the worker is registered", specs.READY_S)
         assert record is not None
         self._workers_seen.add(record.worker_id)
         return process, record
+
+    def slots(self, count: int) -> int:
+        """As many, or 1 for a worker that has no more: for scenarios that can do with one."""
+        return 1 if "slots" in self.programs.lacks else count
+
+    def any_task(self, task_id: str, **more: Any) -> types.TaskSpec:
+        """A task that the worker under test can run: a handler's where it has those."""
+        if "handlers" in self.programs.lacks:
+            return shell(task_id, "true", **more)
+        return call(task_id, "echo", **more)
 
     def helper(self, *flags: str) -> tuple[Process, types.Worker]:
         """Python's worker, for scenarios of clients: something must run the tasks."""

@@ -17,12 +17,13 @@ _MODULES = (
 
 class Scenario(NamedTuple):
     """`name` is SIDE/NAME with the side worker or client; `about` is its sentence; `options` are the
-    coordinator's."""
+    coordinator's; `needs` is a capability without which it cannot be played."""
 
     name: str
     about: str
     play: Callable[[Stage], None]
     options: tuple[str, ...] = ()
+    needs: str = ""
 
     @property
     def side(self) -> str:
@@ -32,14 +33,16 @@ class Scenario(NamedTuple):
 _scenarios: dict[str, Scenario] = {}
 
 
-def scenario(side: str, *options: str) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+def scenario(
+    side: str, *options: str, needs: str = ""
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
     """Registers the decorated function under its name, with dashes; its docstring is what must hold."""
 
     def register(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
         name = f"{side}/{play.__name__.replace('_', '-')}"
         assert name not in _scenarios, f"two scenarios are named {name}"
         assert play.__doc__, f"{name} does not say what must hold"
-        _scenarios[name] = Scenario(name, " ".join(play.__doc__.split()), play, options)
+        _scenarios[name] = Scenario(name, " ".join(play.__doc__.split()), play, options, needs)
         return play
 
     return register

@@ -9,7 +9,7 @@ import psutil
 
 from buildrunner_parallel.v1 import types_pb2 as types
 
-from ..specs import call, expect, holds, shell, until
+from ..specs import expect, holds, shell, until
 from ..stage import Stage, outcome_word
 from . import scenario
 
@@ -17,7 +17,7 @@ WAITS = "echo $BR_ATTEMPT >>{0}/began; until [ -e {0}/go ]; do sleep 0.05; done;
 QUICK_LEASE = ("--lease", "6s", "--lock-delay", "2s", "--heartbeat-interval", "500ms")
 
 
-@scenario("worker", "--heartbeat-interval", "500ms", "--lease", "120s")
+@scenario("worker", "--heartbeat-interval", "500ms", "--lease", "120s", needs="slots")
 def coordinator_killed(stage: Stage) -> None:
     """The coordinator is killed with -9: what runs goes on under the same attempt, and is run once."""
     _, record = stage.worker("--slots", "2")
@@ -67,7 +67,7 @@ def coordinator_restarted_in_order(stage: Stage) -> None:
     expect(held, [(attempt.attempt_id, attempt.fence, True, False)], "what it holds, as it says")
     stage.path("go").touch()
     expect(len(stage.over(session, "runs").attempts), 1, "attempts")
-    stage.observer.submit(session, call("after", "echo"))
+    stage.observer.submit(session, stage.any_task("after"))
     stage.over(session, "after")
     expect(stage.lines("done"), ["1"], "how often it ran")
 
@@ -85,7 +85,7 @@ def half_open_connection(stage: Stage) -> None:
     until(lambda: stage.lines("done"), "the task ends")
     task = until(lambda: _ended(stage, session, "runs"), "its report arrives by another connection", 150)
     expect(len(task.attempts) if task else 0, 1, "attempts")
-    stage.observer.submit(session, call("after", "echo"))
+    stage.observer.submit(session, stage.any_task("after"))
     stage.over(session, "after")
 
 
@@ -144,7 +144,7 @@ def another_store(stage: Stage) -> None:
     )
     holds(fresh[0].worker_id != before.worker_id, "it registers as a new one")
     session = stage.observer.begin("anew")
-    stage.observer.submit(session, call("after", "echo"))
+    stage.observer.submit(session, stage.any_task("after"))
     stage.over(session, "after")
     expect(stage.lines("done"), [], "what was lost must not come to its end")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from ..specs import call, expect, holds, shell, until
+from ..specs import expect, holds, shell, until
 from ..stage import Stage
 from . import scenario
 
@@ -40,7 +40,7 @@ def drain_asked_by_the_coordinator(stage: Stage) -> None:
     stage.observer.submit(session, shell("runs", WAITS.format(stage.folder)))
     until(lambda: stage.lines("began"), "the first task runs")
     stage.observer.drain(record.worker_id)
-    stage.observer.submit(session, call("waits", "echo"))
+    stage.observer.submit(session, stage.any_task("waits"))
     stage.path("go").touch()
     expect(process.exit_code(), 0, "the exit code")
     stage.over(session, "runs")

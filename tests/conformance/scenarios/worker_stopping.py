@@ -24,7 +24,7 @@ def timeout(stage: Stage) -> None:
     until(lambda: not stage.processes_of("late"), "its processes are gone")
 
 
-@scenario("worker")
+@scenario("worker", needs="handlers")
 def timeout_of_a_handler(stage: Stage) -> None:
     """A handler that waits beyond its timeout is told to end, and ends as timed out."""
     stage.worker()
@@ -68,12 +68,14 @@ def cancel_behind_the_grace(stage: Stage) -> None:
     until(lambda: not stage.processes_of("deaf"), "its processes are gone")
 
 
-@scenario("worker")
+@scenario("worker", needs="handlers")
 def cancel_of_a_handler(stage: Stage) -> None:
     """A handler that waits hears of its cancel, and the task ends as cancelled long before its time."""
     stage.worker()
     session = stage.observer.begin("cancelled")
-    stage.observer.submit(session, call("waits", "wait", {"ms": 600_000}, grace_s=60), call("after", "echo"))
+    stage.observer.submit(
+        session, call("waits", "wait", {"ms": 600_000}, grace_s=60), stage.any_task("after")
+    )
     stage.becomes(session, "waits", "running")
     stage.observer.cancel(session, "waits")
     task = stage.over(session, "waits", "cancelled")
@@ -101,17 +103,18 @@ def cancel_before_the_start(stage: Stage) -> None:
 @scenario("worker")
 def cancel_of_a_session(stage: Stage) -> None:
     """Cancelling a session stops what runs and what waits; the worker serves the next one."""
-    stage.worker("--slots", "2")
+    slots = stage.slots(2)
+    stage.worker("--slots", str(slots))
     session, after = stage.observer.begin("cancelled"), stage.observer.begin("after")
     ready = stage.path("ready")
     specs = [stage.marked(shell(f"t{n}", FAMILY.format(ready), grace_s=20)) for n in range(4)]
     stage.observer.submit(session, *specs)
-    until(lambda: len(stage.lines("ready")) >= 2, "two tasks run")
+    until(lambda: len(stage.lines("ready")) >= slots, "its slots are full")
     stage.observer.cancel_session(session)
     for n in range(4):
         stage.over(session, f"t{n}", "cancelled")
     until(lambda: not any(stage.processes_of(f"t{n}") for n in range(4)), "their processes are gone")
-    stage.observer.submit(after, call("after", "echo"))
+    stage.observer.submit(after, stage.any_task("after"))
     stage.over(after, "after")
 
 
@@ -127,7 +130,7 @@ def pause(stage: Stage) -> None:
     stage.observer.pause(session)
     go.touch()
     stage.over(session, "t0")
-    stage.observer.submit(other, call("other", "echo"))
+    stage.observer.submit(other, stage.any_task("other"))
     stage.over(other, "other")
     expect(stage.lines("ran"), ["t0"], "what ran while it was paused")
     stage.observer.resume(session)
