@@ -227,3 +227,10 @@ def test_records_compare_by_value_cannot_be_changed_and_show_their_fields():
     assert repr(one) == "TaskRef(session_id='a3f2e1d9', task_id='t', attempt=1, attempt_id='', fence=0)"
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.attempt = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["timeout_s", "grace_s", "backoff_s", "backoff_max_s"])
+@pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("inf"), 10**12])
+def test_what_is_no_time_is_refused(name: str, seconds: float) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^expected seconds from 0 to 315360000, found "):
+        task_spec_to_wire(dataclasses.replace(TaskSpec(argv=["true"]), **{name: seconds}))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from .durations import MAX_DURATION_S
 from .errors import InvalidRequestError
 from .specs import ExternalWork, FailurePolicy, PathRequest, Payload, TaskSpec
 from .v1 import types_pb2
@@ -49,9 +50,13 @@ def _number_of(descriptor: EnumDescriptor, word: str) -> Any:
 
 
 def milliseconds(seconds: float | None) -> int:
-    """Whole milliseconds, 0 for None; at least 1 for anything above zero."""
+    """Whole milliseconds, 0 for None; at least 1 for anything above zero. Raises InvalidRequestError for
+    what is no time: below zero, endless, or no number."""
     if not seconds:
         return 0
+    if not 0 < seconds <= MAX_DURATION_S:
+        most = int(MAX_DURATION_S)
+        raise InvalidRequestError(f"expected seconds from 0 to {most}, found {seconds!r}", reason="INVALID")
     return max(1, round(seconds * 1000))
 
 
@@ -130,7 +135,7 @@ def task_spec_to_wire(spec: TaskSpec) -> types_pb2.TaskSpec:
         environment=dict(spec.env) if spec.env else None,
         passed_environment=dict(spec.passed_env) if spec.passed_env else None,
         timeout_ms=milliseconds(spec.timeout_s),
-        grace_ms=None if spec.grace_s is None else round(spec.grace_s * 1000),
+        grace_ms=None if spec.grace_s is None else milliseconds(spec.grace_s),
         needs=_require_list("needs", spec.needs),
         files=[path_request_to_wire(item) for item in _require_list("files", spec.files)],
         priority=spec.priority,
