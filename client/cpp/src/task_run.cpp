@@ -1,7 +1,6 @@
 #include "task_run.h"
 
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -13,11 +12,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "environment.h"
 #include "process.h"
 
 namespace fs = std::filesystem;
-
-extern "C" char** environ;
 
 namespace buildrunner_parallel {
 namespace {
@@ -70,30 +68,6 @@ std::string last_line(const std::string& text) {
                      end - (start == std::string::npos ? 0 : start + 1) + 1);
 }
 
-std::string directory_of(const v1::WorkingDirectory& directory) {
-  if (directory.path().starts_with("/")) return directory.path();
-  const std::string root = directory.worktree().empty() ? fs::current_path().string() : directory.worktree();
-  return directory.path().empty() ? root : root + "/" + directory.path();
-}
-
-bool is_allowed(const std::string& name) {
-  constexpr std::array<const char*, 13> kPatterns{"PATH",  "HOME",    "USER",        "SHELL", "LANG",
-                                                  "TZ",    "TMPDIR",  "VIRTUAL_ENV", "CI",    "LC_*",
-                                                  "XDG_*", "*_PROXY", "*_proxy"};
-  return std::any_of(kPatterns.begin(), kPatterns.end(),
-                     [&](const char* pattern) { return fnmatch(pattern, name.c_str(), 0) == 0; });
-}
-
-std::map<std::string, std::string> own_environment() {
-  std::map<std::string, std::string> all;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text(*entry);
-    const auto equals = text.find('=');
-    if (equals != std::string::npos) all[text.substr(0, equals)] = text.substr(equals + 1);
-  }
-  return all;
-}
-
 }  // namespace
 
 BootClock::time_point BootClock::now() {
@@ -124,23 +98,6 @@ std::string one_line(const std::string& text, size_t most) {
   // Sequences that look right and are not (surrogates, overlong forms) are rarer than worth a table of their
   // own; protobuf refuses them, and then the text is left out.
   return line;
-}
-
-// ---------------------------------------------------------------- environment
-
-std::map<std::string, std::string> task_environment(const std::map<std::string, std::string>& own,
-                                                    const v1::Assignment& assignment,
-                                                    const std::map<std::string, std::string>& identity) {
-  std::map<std::string, std::string> env;
-  for (const auto& [name, value] : own) {
-    if (is_allowed(name)) env[name] = value;
-  }
-  for (const auto& [name, value] : assignment.spec().passed_environment()) env[name] = value;
-  for (const auto& [name, value] : assignment.spec().environment()) env[name] = value;
-  env.erase("BR_TOKEN");
-  env.erase("BR_TOKEN_FILE");
-  for (const auto& [name, value] : identity) env[name] = value;
-  return env;
 }
 
 // ------------------------------------------------------------------- the run

@@ -35,11 +35,6 @@ int64_t unix_microseconds();
 // At most `most` bytes, valid UTF-8, one line.
 std::string one_line(const std::string& text, size_t most);
 
-// What a command finds: what is allowed of `own`, what its specification passes and sets, and who it is.
-std::map<std::string, std::string> task_environment(const std::map<std::string, std::string>& own,
-                                                    const v1::Assignment& assignment,
-                                                    const std::map<std::string, std::string>& identity);
-
 struct Surroundings {
   std::string worker_id;
   std::string address;

@@ -6,6 +6,7 @@
 #include <future>
 #include <thread>
 
+#include "environment.h"
 #include "folder.h"
 
 namespace br = buildrunner_parallel;

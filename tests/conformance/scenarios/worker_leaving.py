@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from typing import Any
 
+import grpc
+from google.protobuf.message import Message
+
+from .. import specs
 from ..specs import expect, holds, shell, until
 from ..stage import Stage
 from . import scenario
 
 HEEDS_SIGNALS_S = 3.0
+WELCOME_AFTER_S = 0.5
+"""Less than a worker that has nothing to do may wait before it leaves without a goodbye."""
 WAITS = "echo began >>{0}/began; until [ -e {0}/go ]; do sleep 0.05; done; echo done >>{0}/done"
 
 
@@ -55,6 +63,47 @@ def drain_of_an_idle_worker(stage: Stage) -> None:
     process.send(signal.SIGTERM)
     expect(process.exit_code(), 0, "the exit code")
     until(lambda: stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+
+
+@scenario("worker")
+def drain_before_the_welcome(stage: Stage) -> None:
+    """SIGTERM between hello and welcome: the worker that the coordinator has just met says goodbye too."""
+    between = stage.interposer()
+    may_answer = threading.Event()
+
+    def withhold(answer: Any) -> Message:
+        may_answer.wait(specs.GIVE_UP_S)
+        return answer
+
+    between.on_answer("WorkerService.Connect", withhold)
+    between.on_answer("WorkerService.Register", withhold)
+    process, record = stage.worker(through=between)
+    process.send(signal.SIGTERM)
+    time.sleep(WELCOME_AFTER_S)
+    may_answer.set()
+    expect(process.exit_code(), 0, "the exit code")
+    until(lambda: stage.worker_record(record.worker_id) is None, "the worker is not known any more")
+
+
+@scenario("worker")
+def drain_with_nobody_there(stage: Stage) -> None:
+    """SIGTERM ends a worker that still looks for its coordinator: it has nothing to give back."""
+    between = stage.interposer()
+    between.refuse("WorkerService.*", grpc.StatusCode.UNAVAILABLE, "nobody is there")
+    process = stage.start_worker(through=between)
+    calls = ("WorkerService.Connect", "WorkerService.Register")
+    until(lambda: any(between.count(one) for one in calls), "it looks for a coordinator")
+    process.send(signal.SIGTERM)
+    expect(process.exit_code(), 0, "the exit code")
+
+
+@scenario("worker")
+def drain_while_the_coordinator_is_away(stage: Stage) -> None:
+    """SIGTERM ends an idle worker whose coordinator has died: there is nothing to report."""
+    process, _ = stage.worker()
+    stage.coordinator.kill()
+    process.send(signal.SIGTERM)
+    expect(process.exit_code(), 0, "the exit code")
 
 
 @scenario("worker")
