@@ -337,6 +337,14 @@ def test_an_end_can_only_be_told_of_what_has_ended(session):
         session.completed_at = datetime.now()
 
 
+def test_no_end_may_be_said_of_what_has_none_and_is_not_taken_back(manager, session):
+    session.completed_at = None
+    assert session.completed_at is None
+    manager.complete_session(session.session_id)
+    with pytest.raises(AttributeError, match="an end cannot be taken back"):
+        session.completed_at = None
+
+
 # --------------------------------------------------------------------------- as data
 
 

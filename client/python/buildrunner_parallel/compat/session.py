@@ -170,7 +170,8 @@ class Session:
         if self._home is None:
             self._values.completed_at = value
         elif value is None:
-            self._refuse("completed_at", "an end cannot be taken back")
+            if self._read().completed_at is not None:
+                self._refuse("completed_at", "an end cannot be taken back")
         else:
             self._update(ended_at=to_utc(value))
 
