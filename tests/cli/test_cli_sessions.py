@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from buildrunner_parallel.records import Session, SessionStatus
+from buildrunner_parallel.records import ReportedProgress, Session, SessionStatus
 
 
 def names(fake):
@@ -44,6 +44,18 @@ def test_resume_starts_a_session_that_was_only_created(build, br):
     build.sessions = [Session("a3f2e1d9", "New")]
     assert br("resume", "a3f2", "--worker", "e5f6").exit_code == 0
     assert build.sessions[0].status == SessionStatus.RUNNING
+
+
+def test_what_a_program_reported_is_shown(build, br):
+    reported = ReportedProgress(completed=3, failed=2, in_progress=1)
+    build.sessions = [
+        Session("a3f2e1d9", "Own", status=SessionStatus.RUNNING, declared_tasks=9, reported=reported)
+    ]
+    assert br("list").stdout.splitlines()[1].split("\t")[3:5] == ["5/9 (55%)", "2"]
+    assert "reported\t3 completed, 2 failed, 1 in progress\n" in br("status").stdout
+    build.sessions = [Session("a3f2e1d9", "Own", status=SessionStatus.RUNNING, declared_tasks=9)]
+    assert br("list").stdout.splitlines()[1].split("\t")[3:] == ["0/9 (0%)"]
+    assert "reported" not in br("status").stdout
 
 
 def test_all_means_every_session_that_it_applies_to(build, br):

@@ -124,6 +124,11 @@ class Session(Record):
         return max(self.counts.done, self.reported.completed + self.reported.failed)
 
     @property
+    def failed_tasks(self) -> int:
+        """How many of those failed, counted or reported."""
+        return max(self.counts.failed, self.reported.failed)
+
+    @property
     def progress_percent(self) -> float:
         """0 to 100, never above; 100 for a completed session whatever was counted."""
         if self.status == SessionStatus.COMPLETED:

@@ -62,7 +62,7 @@ def _row(session: Session, now: datetime) -> tuple[Cell, ...]:
         session.name,
         session_status(session),
         progress(session),
-        str(session.counts.failed or ""),
+        str(session.failed_tasks or ""),
         span(session.started_at, session.ended_at, now),
         age(session.created_at, now),
     )

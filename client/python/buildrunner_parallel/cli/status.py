@@ -71,6 +71,11 @@ def _facts(run: Invocation, session: Session) -> dict[str, Cell]:
         "tasks": counts(session.counts),
         "created": f"{clock(session.created_at)} ({age(session.created_at, now)})",
     }
+    told = session.reported
+    if told.completed or told.failed or told.in_progress:
+        facts["reported"] = (
+            f"{told.completed} completed, {told.failed} failed, {told.in_progress} in progress"
+        )
     if session.started_at:
         facts["took" if session.ended_at else "running for"] = span(session.started_at, session.ended_at, now)
     rate = _rate(session)

@@ -138,7 +138,7 @@ def session_cells(board: Board, session: Session, now: datetime, now_s: float, b
         phrases.bar(session.progress_percent / 100, at_work, bar_width, style),
         (f"{whole_percent(session.progress_percent)}%", ""),
         (f"{amount(session.done_tasks)}/{amount(session.total_tasks)}{more}", ""),
-        (f"✗{amount(counts.failed)}" if counts.failed else "", "bad"),
+        (f"✗{amount(session.failed_tasks)}" if session.failed_tasks else "", "bad"),
         (told, "dim"),
         (age(wall_time_s(session, now)), "dim"),
     )

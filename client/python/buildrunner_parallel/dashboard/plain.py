@@ -71,7 +71,7 @@ def _session_row(board: Board, session: Any, now: datetime, now_s: float) -> tup
         str(session.done_tasks),
         str(session.total_tasks),
         str(whole_percent(session.progress_percent)),
-        str(session.counts.failed),
+        str(session.failed_tasks),
         format_duration(wall_time_s(session, now)),
         pace.phrase(now_s) if pace is not None and not session.is_over else "",
     )
