@@ -10,9 +10,10 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.grpc.netty.shaded.io.netty.channel.epoll.Epoll;
 import io.grpc.netty.shaded.io.netty.channel.epoll.EpollDomainSocketChannel;
-import io.grpc.netty.shaded.io.netty.channel.epoll.EpollEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollIoHandler;
 import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
 import io.grpc.netty.shaded.io.netty.util.concurrent.DefaultThreadFactory;
 import io.grpc.stub.ClientCalls;
@@ -33,8 +34,7 @@ final class Calls implements AutoCloseable {
 
   // gRPC sets an option of TCP on every socket, and Netty warns of it on unix sockets. Kept here,
   // since the level goes with the logger.
-  private static final Logger CHATTY =
-      Logger.getLogger("io.grpc.netty.shaded.io.netty.bootstrap");
+  private static final Logger CHATTY = Logger.getLogger("io.grpc.netty.shaded.io.netty.bootstrap");
 
   static {
     CHATTY.setLevel(Level.SEVERE);
@@ -56,7 +56,10 @@ final class Calls implements AutoCloseable {
               + " (br parallel serve --listen) and set BR_COORDINATOR to that address");
     }
     this.loop =
-        isUnix ? new EpollEventLoopGroup(1, new DefaultThreadFactory("br-channel", true)) : null;
+        isUnix
+            ? new MultiThreadIoEventLoopGroup(
+                1, new DefaultThreadFactory("br-channel", true), EpollIoHandler.newFactory())
+            : null;
     this.managed = open(target.address(), loop);
     Metadata headers = new Metadata();
     if (!target.token().isEmpty()) {
@@ -110,6 +113,11 @@ final class Calls implements AutoCloseable {
     return channel;
   }
 
+  /** Nobody will be reached through it any more. */
+  boolean isClosed() {
+    return managed.isShutdown();
+  }
+
   /** One call, repeated for 15 s in all while the coordinator cannot be reached. */
   <Q, R> R call(MethodDescriptor<Q, R> method, Q request) {
     return call(method, request, QUICK);
@@ -155,7 +163,8 @@ final class Calls implements AutoCloseable {
   }
 
   BuildRunnerException thrown(StatusRuntimeException e) {
-    if (Thread.currentThread().isInterrupted() && e.getStatus().getCode() == Status.Code.CANCELLED) {
+    if (Thread.currentThread().isInterrupted()
+        && e.getStatus().getCode() == Status.Code.CANCELLED) {
       return Backoff.interrupted();
     }
     return Errors.from(e.getStatus(), e.getTrailers(), target.address(), e);
@@ -167,8 +176,7 @@ final class Calls implements AutoCloseable {
 
   /** Nobody answered, or one who is about to stop: the same call may be sent again. */
   static boolean isPassing(Status status, Metadata trailers) {
-    return status.getCode() == Status.Code.UNAVAILABLE
-        && !Errors.reasonOf(status, trailers).equals("DRAINING");
+    return Errors.isUnavailable(status) && !Errors.reasonOf(status, trailers).equals("DRAINING");
   }
 
   @Override

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
@@ -43,8 +44,9 @@ final class CommandProcess {
    */
   record Exit(int code, int signal, long userMs, long systemMs) {}
 
-  private static final String SCRIPT = script();
+  static final String SCRIPT = script();
   private static final String ENV_OPTION = envOption();
+  private static final long LEAST_MARK = 1L << 48; // in KiB; see guardian.sh
   private static final long MS_PER_TICK = 10;
   private static final long LAST_WORDS_MS = 1_000;
 
@@ -76,6 +78,7 @@ final class CommandProcess {
       throws NotStarted {
     List<String> words = new ArrayList<>(List.of("setsid", "/bin/sh", "-c", SCRIPT, "br-guardian"));
     words.add(attemptId);
+    words.add(Long.toString(ThreadLocalRandom.current().nextLong(LEAST_MARK, LEAST_MARK * 8)));
     words.add(ENV_OPTION);
     words.addAll(argv);
     ProcessBuilder builder = new ProcessBuilder(words).directory(new File(directory));
@@ -99,9 +102,9 @@ final class CommandProcess {
     this.guardian = guardian;
     this.lifeline = guardian.getOutputStream();
     String line = firstLine(guardian.getInputStream());
-    if (line.isEmpty()) {
-      String told = new String(guardian.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
+    if (!line.matches("[0-9]{1,18}")) {
       lifeline.close();
+      String told = new String(guardian.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
       throw new IOException(told.isBlank() ? "the guardian ended" : told.strip());
     }
     this.pid = Long.parseLong(line);
@@ -162,7 +165,8 @@ final class CommandProcess {
       return true;
     }
     try {
-      String stat = Files.readString(Path.of("/proc/" + pid + "/stat"), StandardCharsets.ISO_8859_1);
+      String stat =
+          Files.readString(Path.of("/proc/" + pid + "/stat"), StandardCharsets.ISO_8859_1);
       // Behind the name, which may contain anything: state, ...; see proc(5).
       String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
       if (!fields[0].equals("Z")) {

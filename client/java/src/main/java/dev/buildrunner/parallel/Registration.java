@@ -137,7 +137,7 @@ final class Registration {
       try {
         return calls.callOnce(method, request, deadline);
       } catch (BuildRunnerException e) {
-        if (!isPassing(e)) {
+        if (!isPassing(e) || calls.isClosed()) {
           throw e;
         }
         backoff.pause();

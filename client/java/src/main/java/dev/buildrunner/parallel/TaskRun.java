@@ -13,7 +13,7 @@ import dev.buildrunner.parallel.v1.TaskStarted;
 import dev.buildrunner.parallel.v1.WorkingDirectory;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -160,6 +160,24 @@ final class TaskRun {
     endWith(Outcome.OUTCOME_NOT_STARTED);
   }
 
+  /** The worker could not go on with it, for a reason that nobody has thought of. */
+  void breakOff(Throwable cause) {
+    output.finish();
+    boolean hasBegun;
+    synchronized (lock) {
+      if (over) {
+        return;
+      }
+      hasBegun = report.getStartedAtUs() > 0;
+      report
+          .setError(Text.oneLine("the worker could not go on with it: " + cause, ERROR_BYTES))
+          .setWorkerFault(!hasBegun)
+          .setOutputBytes(output.totalBytes())
+          .setOutputDroppedBytes(output.droppedBytes());
+    }
+    endWith(hasBegun ? Outcome.OUTCOME_FAILED : Outcome.OUTCOME_NOT_STARTED);
+  }
+
   /** Asks it to end, with SIGKILL for a command after the grace. The first reason is reported. */
   void stop(Outcome outcome, Optional<Long> graceMs) {
     TaskSpec spec = assignment.getSpec();
@@ -193,6 +211,7 @@ final class TaskRun {
     synchronized (lock) {
       disowned = true;
     }
+    output.abandon();
     stop(Outcome.OUTCOME_REVOKED);
   }
 
@@ -254,13 +273,22 @@ final class TaskRun {
               argv,
               environment -> TaskEnvironment.prepare(environment, spec, identity(folder)),
               directoryOf(spec.getDirectory()),
-              output::add);
+              (channel, data) -> output.add(channel, data, System.nanoTime()));
       begin(process.pid());
       onStarted.run();
-      follow(process);
-      take(process.finish(), folder);
+      CommandProcess.Exit exit;
+      try {
+        follow(process);
+      } finally {
+        exit = process.finish();
+      }
+      take(exit, folder);
     } catch (CommandProcess.NotStarted e) {
       refuse(e.getMessage(), e.isWorkersFault);
+    } catch (InvalidPathException e) {
+      String why = "'" + e.getInput() + "' cannot be a path here: " + e.getReason();
+      boolean isTasksFault = e.getInput().indexOf('\0') >= 0;
+      refuse(isTasksFault ? why : why + "; start the worker in a UTF-8 locale", !isTasksFault);
     } catch (IOException e) {
       refuse("no folder can be made for the task's result: " + e.getMessage(), true);
     }
@@ -313,6 +341,7 @@ final class TaskRun {
             .setUserCpuUs(exit.userMs() * 1000)
             .setSystemCpuUs(exit.systemMs() * 1000)
             .build();
+    output.finish();
     synchronized (lock) {
       if (exit.code() >= 0) {
         report.setExitCode(exit.code());
@@ -325,8 +354,7 @@ final class TaskRun {
       folder
           .read("result", RESULT_BYTES)
           .ifPresent(
-              data ->
-                  report.setResult(Payload.newBuilder().setData(ByteString.copyFrom(data))));
+              data -> report.setResult(Payload.newBuilder().setData(ByteString.copyFrom(data))));
       folder
           .read("error", RESULT_BYTES)
           .map(data -> Text.lastLine(new String(data, StandardCharsets.UTF_8)))
@@ -352,11 +380,9 @@ final class TaskRun {
     Payload result = null;
     try {
       result = handler.handle(new TaskContext(this));
-    } catch (VirtualMachineError e) {
-      error = e.toString();
-    } catch (Exception | LinkageError | AssertionError e) {
+    } catch (Throwable e) {
       boolean hasWords = e.getMessage() != null && !e.getMessage().isBlank();
-      error = hasWords ? e.getMessage() : e.getClass().getName();
+      error = hasWords && !(e instanceof VirtualMachineError) ? e.getMessage() : e.toString();
     }
     boolean cutShort;
     synchronized (lock) {

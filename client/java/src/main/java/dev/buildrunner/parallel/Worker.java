@@ -31,14 +31,14 @@ import java.util.concurrent.TimeUnit;
 
 /**
  * A worker on the unary calls: it asks for tasks, runs commands and handlers, and reports how they
- * ended. What a task writes is sent when it is over.
+ * ended. What a task writes is sent while it runs.
  *
  * <p>Commands are process groups of their own that die with the worker, however it dies. Handlers
  * run in threads, which cannot be ended from outside: they are interrupted, and should heed that.
  * Not offered: audits of what a task changes, worktrees of its own.
  *
  * <p>Its threads: run() asks for tasks; one for each task; heartbeats; the clock (leases, timeouts
- * of handlers); and the courier, who brings starts and progress.
+ * of handlers); the courier, who brings starts and progress; and the sender of output.
  */
 public final class Worker {
   private static final long TICK_MS = 50;
@@ -46,7 +46,6 @@ public final class Worker {
   // something runs.
   private static final long BUSY_INTERVAL_MS = 1_000;
   private static final long CLAIM_WAIT_MS = 1_000;
-  private static final long SMALL_OUTPUT = 32 << 10;
   private static final int REMEMBERED = 1_000;
   private static final int EXIT_LEASE = 70;
 
@@ -54,6 +53,7 @@ public final class Worker {
   private final Calls calls;
   private final Object lock = new Object(); // guards all below
   private final Registration registration;
+  private final OutputSender sender;
   private final Map<String, TaskRun> runs = new HashMap<>();
   private final Set<String> ended = new HashSet<>(); // their assignments may come once more
   private final TreeMap<Long, String> endedByFence = new TreeMap<>();
@@ -75,6 +75,7 @@ public final class Worker {
     this.options = options;
     this.calls = new Calls(target);
     this.registration = new Registration(calls, options, this::allRuns);
+    this.sender = new OutputSender(calls, registration, this::allRuns, options.log);
   }
 
   /** Serves the coordinator that {@link Target#locate()} finds. */
@@ -112,7 +113,8 @@ public final class Worker {
           List.of(
               start("br-heartbeat", this::beat),
               start("br-clock", this::tick),
-              start("br-courier", this::carry));
+              start("br-courier", this::carry),
+              start("br-sender", this::sendOutput));
       try {
         while (!isDraining()) {
           claim();
@@ -124,7 +126,26 @@ public final class Worker {
       leave(threads);
     } catch (InterruptedException e) {
       throw Backoff.interrupted();
+    } finally {
+      endAll();
     }
+  }
+
+  /** For one that is interrupted: nothing of it stays behind. */
+  private void endAll() {
+    for (TaskRun run : allRuns()) {
+      run.disown();
+      run.kill();
+    }
+    end();
+  }
+
+  private void end() {
+    synchronized (lock) {
+      finished = true;
+      lock.notifyAll();
+    }
+    sender.close();
   }
 
   private void leave(List<Thread> threads) throws InterruptedException {
@@ -135,9 +156,8 @@ public final class Worker {
       while (!runs.isEmpty()) {
         lock.wait();
       }
-      finished = true;
-      lock.notifyAll();
     }
+    end();
     for (Thread thread : threads) {
       thread.join();
     }
@@ -198,8 +218,7 @@ public final class Worker {
         HeartbeatRequest.newBuilder().setWorkerId(beat.workerId()).setHeartbeat(heartbeat).build();
     try {
       HeartbeatResponse answer =
-          calls.callOnce(
-              WorkerServiceGrpc.getHeartbeatMethod(), request, Duration.ofSeconds(5));
+          calls.callOnce(WorkerServiceGrpc.getHeartbeatMethod(), request, Duration.ofSeconds(5));
       if (answer.getReply().getSequence() == beat.sequence()) {
         registration.renewed(beat);
         obey(answer);
@@ -223,8 +242,7 @@ public final class Worker {
       TaskRun run = find(order.getAttemptId());
       if (run != null && run.assignment().getFence() == order.getFence()) {
         Outcome outcome = order.getOutcome();
-        boolean isKnown =
-            outcome != Outcome.OUTCOME_UNSPECIFIED && outcome != Outcome.UNRECOGNIZED;
+        boolean isKnown = outcome != Outcome.OUTCOME_UNSPECIFIED && outcome != Outcome.UNRECOGNIZED;
         Optional<Long> grace =
             order.hasGraceMs() ? Optional.of(order.getGraceMs()) : Optional.empty();
         run.stop(isKnown ? outcome : Outcome.OUTCOME_CANCELLED, grace);
@@ -299,6 +317,16 @@ public final class Worker {
         Calls.QUICK);
   }
 
+  private void sendOutput() {
+    try {
+      sender.run();
+    } catch (BuildRunnerException e) {
+      fail(e);
+    } catch (InterruptedException e) {
+      fail(Backoff.interrupted());
+    }
+  }
+
   // -------------------------------------------------------------------- tasks
 
   private void claim() throws InterruptedException {
@@ -336,9 +364,10 @@ public final class Worker {
       int slot = slotsTaken.nextClearBit(0);
       TaskRun run = new TaskRun(assignment, registration.surroundings(slot));
       runs.put(id, run);
-      // One of several slots waits until there are enough of them; it is held meanwhile.
-      while (usedSlots > 0 && usedSlots + slots > options.slots) {
-        lock.wait();
+      // One of several slots waits until there are enough of them, unless it is to stop; it is held
+      // meanwhile.
+      while (usedSlots > 0 && usedSlots + slots > options.slots && !run.isStopping()) {
+        lock.wait(TICK_MS); // being told to stop wakes nobody
       }
       usedSlots += slots;
       slotsTaken.set(slot);
@@ -354,16 +383,10 @@ public final class Worker {
           }
         };
     try {
-      Handler handler = options.handlers.get(run.assignment().getSpec().getHandler().getName());
-      if (run.isHandler() && handler != null) {
-        run.runHandler(handler, onStarted);
-      } else if (run.assignment().getSpec().hasCommand() && options.commands) {
-        run.runCommand(onStarted);
-      } else if (run.isHandler()) {
-        String name = run.assignment().getSpec().getHandler().getName();
-        run.refuse("this worker has no handler " + name, false);
-      } else {
-        run.refuse("this worker does not run this kind of work; use another one", false);
+      try {
+        execute(run, onStarted);
+      } catch (RuntimeException | Error e) {
+        run.breakOff(e);
       }
       free(run, slots);
       deliver(run);
@@ -376,6 +399,20 @@ public final class Worker {
       runs.remove(run.assignment().getAttemptId());
       rememberEnd(run.assignment());
       lock.notifyAll();
+    }
+  }
+
+  private void execute(TaskRun run, Runnable onStarted) throws InterruptedException {
+    Handler handler = options.handlers.get(run.assignment().getSpec().getHandler().getName());
+    if (run.isHandler() && handler != null) {
+      run.runHandler(handler, onStarted);
+    } else if (run.assignment().getSpec().hasCommand() && options.commands) {
+      run.runCommand(onStarted);
+    } else if (run.isHandler()) {
+      String name = run.assignment().getSpec().getHandler().getName();
+      run.refuse("this worker has no handler " + name, false);
+    } else {
+      run.refuse("this worker does not run this kind of work; use another one", false);
     }
   }
 
@@ -400,13 +437,13 @@ public final class Worker {
   /** The same report, until it was taken or never will be. */
   private void deliver(TaskRun run) throws InterruptedException {
     TaskReport.Builder report = run.report().toBuilder();
-    boolean isSmall = run.output().totalBytes() <= SMALL_OUTPUT;
-    if (isSmall) {
-      report.addAllOutput(run.output().chunks());
+    boolean isInline = run.output().fitsInline();
+    if (isInline) {
+      report.addAllOutput(run.output().all());
     }
-    OutputDelivery delivery = new OutputDelivery(calls, registration, run);
+    Backoff backoff = new Backoff();
     while (!run.isDisowned()) {
-      if (!isSmall && !delivery.send()) {
+      if (!isInline && !sender.bring(run)) {
         return;
       }
       try {
@@ -418,8 +455,10 @@ public final class Worker {
         if (ack.getDisposition() != Disposition.DISPOSITION_OUTPUT_MISSING) {
           return;
         }
-        delivery.from(ack.getOutputOffset());
-        isSmall = false;
+        run.output().missingFrom(ack.getOutputOffset());
+        report.clearOutput();
+        isInline = false;
+        backoff.pause();
       } catch (BuildRunnerException e) {
         boolean isRefused = e.kind() == ErrorKind.INVALID || e.kind() == ErrorKind.LIMIT;
         if (!isRefused || report.getOutcome() == Outcome.OUTCOME_NOT_STARTED) {

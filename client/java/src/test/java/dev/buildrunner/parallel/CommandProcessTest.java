@@ -5,11 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.ByteString;
+import dev.buildrunner.parallel.v1.OutputChannel;
 import dev.buildrunner.parallel.v1.TaskSpec;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -20,8 +24,11 @@ class CommandProcessTest {
   private CommandProcess start(List<String> argv) throws CommandProcess.NotStarted {
     // Every attempt's id is its own: by it the guardian knows what belongs to the command.
     String attempt = Calls.randomId();
-    return CommandProcess.start(
-        attempt, argv, environment -> {}, folder.toString(), output::add);
+    return CommandProcess.start(attempt, argv, environment -> {}, folder.toString(), this::take);
+  }
+
+  private void take(OutputChannel channel, ByteString data) {
+    output.add(channel, data, System.nanoTime());
   }
 
   private CommandProcess.Exit run(String... argv) throws Exception {
@@ -38,7 +45,7 @@ class CommandProcessTest {
 
   private String written() {
     StringBuilder all = new StringBuilder();
-    output.chunks().forEach(chunk -> all.append(chunk.getData().toStringUtf8()));
+    output.all().forEach(chunk -> all.append(chunk.getData().toStringUtf8()));
     return all.toString();
   }
 
@@ -95,21 +102,56 @@ class CommandProcessTest {
 
   @Test
   void whatItLeavesBehindEndsWithIt() throws Exception {
-    shell("sleep 600 & echo $! > same; setsid sleep 600 & echo $! > other; sleep 0.1");
+    shell(
+        "sleep 600 & echo $! > same;"
+            + " setsid sh -c 'echo $$ > other; exec sleep 600' &"
+            + " env -i setsid sh -c 'echo $$ > hidden; exec sleep 600' &"
+            + " until [ -s other ] && [ -s hidden ]; do sleep 0.01; done");
     assertFalse(isAlive(Files.readString(folder.resolve("same"))));
-    assertFalse(isAlive(Files.readString(folder.resolve("other"))));
+    assertFalse(isAlive(Files.readString(folder.resolve("other"))), "one with another group");
+    assertFalse(isAlive(Files.readString(folder.resolve("hidden"))), "one without our variables");
   }
 
-  /** Ended, or (until somebody asks for its status) as good as. */
+  /**
+   * A worker in Java that is a command itself: its guardians outlive it for as long as they must.
+   */
+  @Test
+  void theGuardianOfACommandWithinIsNotKilledBeforeItsWorkIsDone() throws Exception {
+    Files.writeString(folder.resolve("guardian.sh"), CommandProcess.SCRIPT);
+    CommandProcess process =
+        start(
+            List.of(
+                "/bin/sh",
+                "-c",
+                "mkfifo life; env -u BR_ATTEMPT_ID setsid sh guardian.sh within 123456789012345 --"
+                    + " sh -c 'echo $$ > inner; exec sleep 600' < life > first &"
+                    + " exec 3> life; until [ -s first ]; do sleep 0.01; done;"
+                    + " echo \"group $(cat first)\" >&3; until [ -s inner ]; do sleep 0.01; done"));
+    while (!process.hasEnded()) {
+      Thread.sleep(1);
+    }
+    process.finish();
+    assertFalse(isAlive(Files.readString(folder.resolve("inner"))));
+  }
+
+  /** Ended, or (until somebody asks for its status) as good as; that may take a moment. */
   private static boolean isAlive(String pid) throws Exception {
-    Path stat = Path.of("/proc/" + pid.strip() + "/stat");
-    for (int look = 0; look < 500; look++) {
-      if (!Files.exists(stat) || Files.readString(stat).contains(") Z ")) {
-        return false;
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+    while (isRunning(pid.strip())) {
+      if (System.nanoTime() - end > 0) {
+        return true;
       }
       Thread.sleep(10);
     }
-    return true;
+    return false;
+  }
+
+  private static boolean isRunning(String pid) {
+    try {
+      return !Files.readString(Path.of("/proc/" + pid + "/stat")).contains(") Z ");
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   @Test
@@ -120,7 +162,7 @@ class CommandProcessTest {
     var e =
         assertThrows(
             CommandProcess.NotStarted.class,
-            () -> CommandProcess.start("a", List.of("true"), env -> {}, "/nowhere", output::add));
+            () -> CommandProcess.start("a", List.of("true"), env -> {}, "/nowhere", this::take));
     assertTrue(e.getMessage().contains("/nowhere"), e.getMessage());
   }
 

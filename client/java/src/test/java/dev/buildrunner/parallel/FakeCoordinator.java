@@ -8,11 +8,14 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
-import io.grpc.netty.shaded.io.netty.channel.epoll.EpollEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.EventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.grpc.netty.shaded.io.netty.channel.epoll.EpollIoHandler;
 import io.grpc.netty.shaded.io.netty.channel.epoll.EpollServerDomainSocketChannel;
 import io.grpc.netty.shaded.io.netty.channel.unix.DomainSocketAddress;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -20,6 +23,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /** A coordinator that a test plays: it answers as it is told, on a unix socket. */
@@ -70,17 +74,28 @@ final class FakeCoordinator implements AutoCloseable {
   final Script<ReportTasksRequest, ReportTasksResponse> report = new Script<>();
   final Script<UnregisterRequest, UnregisterResponse> goodbye = new Script<>();
 
+  final FakeLogs logs;
+
   /** Each stream sends the messages of one entry, then ends with UNAVAILABLE. */
   final List<List<WatchResponse>> streams = new ArrayList<>();
 
   final List<WatchRequest> watched = new CopyOnWriteArrayList<>();
   final List<Metadata> headers = new CopyOnWriteArrayList<>();
 
-  private final EpollEventLoopGroup loop = new EpollEventLoopGroup(1);
+  private final EventLoopGroup loop =
+      new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
   private final Server server;
   private final Target target;
 
   FakeCoordinator(Path folder) throws IOException {
+    this(folder, new FakeLogs(), fake -> {});
+  }
+
+  /** One with output that came in before; what it answers is told before it is asked. */
+  FakeCoordinator(Path folder, FakeLogs logs, Consumer<FakeCoordinator> script) throws IOException {
+    this.logs = logs;
+    script.accept(this);
+    Files.deleteIfExists(folder.resolve("br.sock")); // of one before it
     target = new Target("unix:" + folder.resolve("br.sock"), "secret");
     server =
         NettyServerBuilder.forAddress(new DomainSocketAddress(folder.resolve("br.sock").toFile()))
@@ -92,6 +107,7 @@ final class FakeCoordinator implements AutoCloseable {
             .addService(new Locks())
             .addService(new Events())
             .addService(new Workers())
+            .addService(logs)
             .build()
             .start();
   }
@@ -101,8 +117,12 @@ final class FakeCoordinator implements AutoCloseable {
   }
 
   @Override
-  public void close() throws InterruptedException {
-    server.shutdownNow().awaitTermination(10, TimeUnit.SECONDS);
+  public void close() {
+    try {
+      server.shutdownNow().awaitTermination(10, TimeUnit.SECONDS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
     loop.shutdownGracefully(0, 1, TimeUnit.SECONDS);
   }
 

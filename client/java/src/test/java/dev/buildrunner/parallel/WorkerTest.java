@@ -1,131 +1,26 @@
 package dev.buildrunner.parallel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.buildrunner.parallel.v1.Acknowledgement;
 import dev.buildrunner.parallel.v1.Assignment;
 import dev.buildrunner.parallel.v1.Cancellation;
-import dev.buildrunner.parallel.v1.ClaimTasksResponse;
-import dev.buildrunner.parallel.v1.Disposition;
-import dev.buildrunner.parallel.v1.HeartbeatRequest;
 import dev.buildrunner.parallel.v1.HeartbeatResponse;
-import dev.buildrunner.parallel.v1.HeartbeatReply;
 import dev.buildrunner.parallel.v1.Outcome;
-import dev.buildrunner.parallel.v1.RegisterResponse;
-import dev.buildrunner.parallel.v1.ReportTasksRequest;
-import dev.buildrunner.parallel.v1.ReportTasksResponse;
 import dev.buildrunner.parallel.v1.TaskReport;
 import dev.buildrunner.parallel.v1.TaskSpec;
-import dev.buildrunner.parallel.v1.UnregisterResponse;
-import dev.buildrunner.parallel.v1.Welcome;
 import dev.buildrunner.parallel.v1.WorkingDirectory;
 import io.grpc.Status;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.BooleanSupplier;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
-/** A worker at work on a coordinator whose answers the test has written. */
-class WorkerTest {
-  @TempDir Path folder;
-  FakeCoordinator fake;
-
-  @BeforeEach
-  void begin() throws Exception {
-    fake = new FakeCoordinator(folder);
-    fake.goodbye.then(q -> UnregisterResponse.getDefaultInstance());
-    fake.heartbeat.then(q -> beat(q).build());
-  }
-
-  @AfterEach
-  void end() throws Exception {
-    fake.close();
-  }
-
-  private static Welcome.Builder welcome(long epoch) {
-    return Welcome.newBuilder()
-        .setWorkerId("w1")
-        .setStoreId("store")
-        .setEpoch(epoch)
-        .setHeartbeatIntervalMs(50)
-        .setStopAfterMs(600_000)
-        .setKillAfterMs(700_000);
-  }
-
-  private static RegisterResponse welcomed(Welcome.Builder welcome, String... adopted) {
-    return RegisterResponse.newBuilder()
-        .setWelcome(welcome)
-        .addAllAdoptedAttemptIds(List.of(adopted))
-        .build();
-  }
-
-  private static HeartbeatResponse.Builder beat(HeartbeatRequest asked) {
-    return HeartbeatResponse.newBuilder()
-        .setReply(HeartbeatReply.newBuilder().setSequence(asked.getHeartbeat().getSequence()));
-  }
-
-  private static Assignment assignment(String attempt, TaskSpec.Builder spec) {
-    return Assignment.newBuilder()
-        .setAttemptId(attempt + Calls.randomId())
-        .setFence(7)
-        .setSpec(spec.setDirectory(WorkingDirectory.newBuilder().setPath("/")))
-        .build();
-  }
-
-  private void gives(Assignment one) {
-    fake.claim.then(q -> ClaimTasksResponse.newBuilder().addAssignments(one).build());
-  }
-
-  private void givesNothingMore() {
-    fake.claim.then(
-        q -> {
-          Backoff.pause(10);
-          return ClaimTasksResponse.getDefaultInstance();
-        });
-  }
-
-  private void acknowledges() {
-    fake.report.then(
-        q -> {
-          var answer = ReportTasksResponse.newBuilder();
-          for (TaskReport report : q.getReportsList()) {
-            answer.addAcknowledgements(
-                Acknowledgement.newBuilder()
-                    .setAttemptId(report.getAttemptId())
-                    .setDisposition(Disposition.DISPOSITION_ACCEPTED));
-          }
-          return answer.build();
-        });
-  }
-
-  private List<TaskReport> reports() {
-    return fake.report.asked.stream()
-        .map(ReportTasksRequest::getReportsList)
-        .flatMap(List::stream)
-        .toList();
-  }
-
-  private void serveUntil(WorkerOptions options, BooleanSupplier isEnough) {
-    Worker worker = new Worker(fake.target(), options.log(line -> {}));
-    CompletableFuture<Void> over = CompletableFuture.runAsync(worker::run);
-    while (!isEnough.getAsBoolean() && !over.isDone()) {
-      Backoff.pause(5);
-    }
-    worker.drain();
-    over.join();
-  }
-
-  private void serveUntilReported() {
-    serveUntil(new WorkerOptions(), () -> !reports().isEmpty());
-  }
-
+/** What a worker does, but for output. */
+class WorkerTest extends AtWork {
   @Test
   void runsATaskReportsItAndSaysGoodbye() {
     fake.hello.then(q -> welcomed(welcome(1)));
@@ -145,10 +40,17 @@ class WorkerTest {
     fake.hello.then(q -> welcomed(welcome(1)));
     gives(assignment("a1", Tasks.shell("t1", "exit 3")));
     givesNothingMore();
-    // At least one of these meets the report: the start may come before, and once only.
-    fake.report.fails(Status.UNAVAILABLE).fails(Status.CANCELLED).fails(Status.UNKNOWN);
-    acknowledges();
-    serveUntil(new WorkerOptions(), () -> reports().size() >= 2);
+    List<Status> failures = List.of(Status.UNAVAILABLE, Status.CANCELLED, Status.UNKNOWN);
+    fake.report.then(
+        q -> {
+          int delivered = reports().size(); // this one too
+          if (q.getReportsCount() > 0 && delivered <= failures.size()) {
+            throw failures.get(delivered - 1).asRuntimeException();
+          }
+          return accepted(q);
+        });
+    serveUntil(new WorkerOptions(), () -> reports().size() > failures.size());
+    assertEquals(failures.size() + 1, reports().size());
     assertEquals(1, reports().stream().distinct().count());
     assertEquals(3, reports().get(0).getExitCode());
   }
@@ -162,8 +64,7 @@ class WorkerTest {
     gives(one);
     givesNothingMore();
     acknowledges();
-    serveUntil(
-        new WorkerOptions(), () -> fake.claim.asked.size() > 4 && !reports().isEmpty());
+    serveUntil(new WorkerOptions(), () -> fake.claim.asked.size() > 4 && !reports().isEmpty());
     assertEquals("ran\n", Files.readString(ran));
     assertEquals(1, reports().size());
   }
@@ -192,27 +93,6 @@ class WorkerTest {
     assertEquals("w1", again.getWorkerId());
     assertEquals(one.getAttemptId(), again.getHeld(0).getAttemptId());
     assertEquals(Outcome.OUTCOME_SUCCEEDED, reports().get(0).getOutcome());
-  }
-
-  private static void write(Path file) {
-    try {
-      Files.writeString(file, "");
-    } catch (java.io.IOException e) {
-      throw new java.io.UncheckedIOException(e);
-    }
-  }
-
-  private static RuntimeException notKnown() {
-    var info =
-        com.google.rpc.ErrorInfo.newBuilder()
-            .setReason("WORKER_NOT_FOUND")
-            .setDomain("parallel.buildrunner.dev")
-            .build();
-    return io.grpc.protobuf.StatusProto.toStatusRuntimeException(
-        com.google.rpc.Status.newBuilder()
-            .setCode(Status.Code.NOT_FOUND.value())
-            .addDetails(com.google.protobuf.Any.pack(info))
-            .build());
   }
 
   @Test
@@ -279,6 +159,74 @@ class WorkerTest {
     serveUntilReported();
     assertEquals(Outcome.OUTCOME_NOT_STARTED, reports().get(0).getOutcome());
     assertTrue(reports().get(0).getError().contains("nothing"));
+  }
+
+  @Test
+  void aDirectoryThatIsNoPathIsNotStarted() {
+    fake.hello.then(q -> welcomed(welcome(1)));
+    Assignment one = assignment("a1", Tasks.shell("t1", "true"));
+    TaskSpec.Builder spec = one.getSpec().toBuilder();
+    gives(one.toBuilder().setSpec(spec.setDirectory(directory("no\0path"))).build());
+    givesNothingMore();
+    acknowledges();
+    serveUntilReported();
+    assertEquals(Outcome.OUTCOME_NOT_STARTED, reports().get(0).getOutcome());
+    assertFalse(reports().get(0).getWorkerFault());
+    assertTrue(reports().get(0).getError().contains("cannot be a path"));
+  }
+
+  private static WorkingDirectory directory(String worktree) {
+    return WorkingDirectory.newBuilder().setWorktree(worktree).build();
+  }
+
+  @Test
+  void aHandlerThatThrowsWhatNobodyShouldCatchFailsItsTaskAlone() {
+    fake.hello.then(q -> welcomed(welcome(1)));
+    gives(assignment("a1", Tasks.handler("t1", "breaks", Tasks.json("{}"))));
+    gives(assignment("a2", Tasks.shell("t2", "true")));
+    givesNothingMore();
+    acknowledges();
+    WorkerOptions options =
+        new WorkerOptions()
+            .handler(
+                "breaks",
+                task -> {
+                  throw new java.io.IOError(new java.io.IOException("no disk"));
+                });
+    serveUntil(options, () -> reports().size() == 2);
+    assertEquals(Outcome.OUTCOME_FAILED, reports().get(0).getOutcome());
+    assertEquals("java.io.IOException: no disk", reports().get(0).getError());
+    assertEquals(Outcome.OUTCOME_SUCCEEDED, reports().get(1).getOutcome());
+  }
+
+  @Test
+  void anInterruptEndsItWithAllThatItRuns() throws Exception {
+    fake.hello.then(q -> welcomed(welcome(1)));
+    Path pid = folder.resolve("pid");
+    gives(assignment("a1", Tasks.shell("t1", "echo $$ > '" + pid + "'; exec sleep 600")));
+    givesNothingMore();
+    acknowledges();
+    CompletableFuture<BuildRunnerException> ended = new CompletableFuture<>();
+    Worker worker = new Worker(fake.target(), new WorkerOptions().log(line -> {}));
+    Thread runner =
+        new Thread(
+            () -> {
+              try {
+                worker.run();
+                ended.complete(null);
+              } catch (BuildRunnerException e) {
+                ended.complete(e);
+              }
+            });
+    runner.start();
+    while (!Files.exists(pid) || Files.readString(pid).isEmpty()) {
+      Backoff.pause(5);
+    }
+    ProcessHandle command =
+        ProcessHandle.of(Long.parseLong(Files.readString(pid).strip())).orElseThrow();
+    runner.interrupt();
+    assertEquals(ErrorKind.INTERNAL, ended.get().kind());
+    command.onExit().get();
   }
 
   @Test

@@ -9,7 +9,8 @@ public class First {
   public static void main(String[] arguments) {
     try (Client client = Client.connect()) {
       String session = client.createSession("From Java").getSessionId();
-      client.submit(session, List.of(Tasks.command("hello", "echo", "hello from a worker").build()));
+      client.submit(
+          session, List.of(Tasks.command("hello", "echo", "hello from a worker").build()));
       client.startSession(session);
       client.closeSession(session);
       client.waitSession(session);

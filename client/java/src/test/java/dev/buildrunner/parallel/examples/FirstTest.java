@@ -12,8 +12,7 @@ class FirstTest {
   void theReadmeShowsTheProgramThatIsCompiledHere() throws Exception {
     String readme = Files.readString(Path.of("README.md"));
     String source =
-        Files.readString(
-            Path.of("src/test/java/dev/buildrunner/parallel/examples/First.java"));
+        Files.readString(Path.of("src/test/java/dev/buildrunner/parallel/examples/First.java"));
     String shown = source.substring(source.indexOf("public class"));
     assertTrue(readme.contains("```java\nimport dev.buildrunner.parallel.Client;\n"), "imports");
     assertTrue(readme.contains(shown + "```"), "the program");
