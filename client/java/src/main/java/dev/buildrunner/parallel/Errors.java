@@ -10,6 +10,7 @@ import dev.buildrunner.parallel.v1.LockConflict;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -87,7 +88,7 @@ final class Errors {
   static BuildRunnerException from(
       Status status, Metadata trailers, String address, Throwable cause) {
     Details details = new Details(status, trailers);
-    ErrorKind kind = BY_REASON.getOrDefault(details.reason, kindOf(status.getCode()));
+    ErrorKind kind = BY_REASON.getOrDefault(details.reason, kindOf(status));
     String text = textOf(status, details.reason, address);
     if (kind == ErrorKind.CONFLICT) {
       return new LockConflictException(details.reason, text, details.conflicts, cause);
@@ -95,8 +96,21 @@ final class Errors {
     return new BuildRunnerException(kind, details.reason, text, details.retryAfter, cause);
   }
 
-  private static ErrorKind kindOf(Status.Code code) {
-    return switch (code) {
+  /**
+   * Nobody answered: the connection could not be made, or it was cut off. A channel that was closed
+   * at the wrong moment is UNKNOWN to gRPC.
+   */
+  static boolean isUnavailable(Status status) {
+    boolean isCut =
+        status.getCode() == Status.Code.UNKNOWN && status.getCause() instanceof IOException;
+    return isCut || status.getCode() == Status.Code.UNAVAILABLE;
+  }
+
+  private static ErrorKind kindOf(Status status) {
+    if (isUnavailable(status)) {
+      return ErrorKind.UNAVAILABLE;
+    }
+    return switch (status.getCode()) {
       case UNAUTHENTICATED, PERMISSION_DENIED -> ErrorKind.UNAUTHENTICATED;
       case NOT_FOUND -> ErrorKind.NOT_FOUND;
       case FAILED_PRECONDITION -> ErrorKind.WRONG_STATE;
@@ -104,14 +118,14 @@ final class Errors {
       case ALREADY_EXISTS, INVALID_ARGUMENT, OUT_OF_RANGE -> ErrorKind.INVALID;
       case RESOURCE_EXHAUSTED -> ErrorKind.LIMIT;
       case UNIMPLEMENTED -> ErrorKind.UNSUPPORTED;
-      case UNAVAILABLE, DEADLINE_EXCEEDED -> ErrorKind.UNAVAILABLE;
+      case DEADLINE_EXCEEDED -> ErrorKind.UNAVAILABLE;
       default -> ErrorKind.INTERNAL;
     };
   }
 
   private static String textOf(Status status, String reason, String address) {
     String told = status.getDescription() == null ? "" : status.getDescription();
-    if (reason.isEmpty() && status.getCode() == Status.Code.UNAVAILABLE) {
+    if (reason.isEmpty() && isUnavailable(status)) {
       return "the coordinator at "
           + address
           + " cannot be reached ("
