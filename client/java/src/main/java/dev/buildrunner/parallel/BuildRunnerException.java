@@ -3,7 +3,9 @@ package dev.buildrunner.parallel;
 import java.time.Duration;
 import java.util.Optional;
 
-/** What the client throws. The message is for people: it says what was wrong and what to do next. */
+/**
+ * What the client throws. The message is for people: it says what was wrong and what to do next.
+ */
 public class BuildRunnerException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

@@ -344,7 +344,8 @@ public final class Client implements AutoCloseable {
     options.lease().ifPresent(lease -> request.setLeaseMs(lease.toMillis()));
     // The call stays open while it waits; whoever has to ask again, with the same id, finds its
     // place in the queue.
-    Duration timeout = options.waitFor().isNegative() ? FOR_EVER : options.waitFor().plus(Calls.QUICK);
+    Duration timeout =
+        options.waitFor().isNegative() ? FOR_EVER : options.waitFor().plus(Calls.QUICK);
     return calls.call(LockServiceGrpc.getAcquireLocksMethod(), request.build(), timeout);
   }
 

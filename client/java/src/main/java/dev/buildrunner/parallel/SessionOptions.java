@@ -9,8 +9,7 @@ package dev.buildrunner.parallel;
  * @param maxParallel the most tasks that may run at once; 0: no limit
  * @param workers workers that serve this session alone, started by the machine's keeper
  */
-public record SessionOptions(
-    String metadataJson, int declaredTasks, int maxParallel, int workers) {
+public record SessionOptions(String metadataJson, int declaredTasks, int maxParallel, int workers) {
   public static final SessionOptions DEFAULT = new SessionOptions("", 0, 0, 0);
 
   public SessionOptions withMetadataJson(String json) {

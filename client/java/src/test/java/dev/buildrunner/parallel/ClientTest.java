@@ -187,8 +187,7 @@ class ClientTest {
 
   @Test
   void aSnapshotThatBreaksOffIsBegunAnew() {
-    fake.streams.add(
-        List.of(WatchResponse.newBuilder().setReset(true).setSnapshot(true).build()));
+    fake.streams.add(List.of(WatchResponse.newBuilder().setReset(true).setSnapshot(true).build()));
     fake.streams.add(List.of(WatchResponse.newBuilder().setReset(true).setRevision(9).build()));
     try (Watch watch = client.watch(WatchOptions.DEFAULT.since(3, "s"))) {
       watch.next(LONG);

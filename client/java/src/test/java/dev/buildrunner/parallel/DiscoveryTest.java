@@ -63,8 +63,7 @@ class DiscoveryTest {
     Path file = Files.writeString(temporary.resolve("token"), "from a file\n");
     assertEquals(
         new Target("localhost:7002", "from a file"),
-        locate(
-            root, Map.of("BR_COORDINATOR", "localhost:7002", "BR_TOKEN_FILE", file.toString())));
+        locate(root, Map.of("BR_COORDINATOR", "localhost:7002", "BR_TOKEN_FILE", file.toString())));
   }
 
   @Test
