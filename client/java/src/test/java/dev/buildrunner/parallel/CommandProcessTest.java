@@ -2,6 +2,7 @@ package dev.buildrunner.parallel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -126,11 +127,15 @@ class CommandProcessTest {
                 "mkfifo life; env -u BR_ATTEMPT_ID setsid sh guardian.sh within 123456789012345 --"
                     + " sh -c 'echo $$ > inner; exec sleep 600' < life > first &"
                     + " exec 3> life; until [ -s first ]; do sleep 0.01; done;"
-                    + " echo \"group $(cat first)\" >&3; until [ -s inner ]; do sleep 0.01; done"));
+                    + " echo \"group $(cat first)\" >&3; until [ -s inner ]; do sleep 0.01; done;"
+                    + " grep resident /proc/self/limits > marked;"
+                    + " grep resident /proc/$!/limits > guardian"));
     while (!process.hasEnded()) {
       Thread.sleep(1);
     }
     process.finish();
+    assertNotEquals(
+        Files.readString(folder.resolve("marked")), Files.readString(folder.resolve("guardian")));
     assertFalse(isAlive(Files.readString(folder.resolve("inner"))));
   }
 
