@@ -6,10 +6,15 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"buildrunner.dev/parallel/client"
 	"buildrunner.dev/parallel/internal/fake"
@@ -28,11 +33,16 @@ type bench struct {
 	worker      *Worker
 	leave       context.CancelFunc
 	ended       chan error
+
+	mu       sync.Mutex
+	streamed []*pb.AttemptOutput
 }
 
 func newBench(t *testing.T, options Options, handlers map[string]Handler) *bench {
 	t.Helper()
 	coordinator := fake.New(t)
+	b := &bench{T: t, coordinator: coordinator, ended: make(chan error, 1)}
+	coordinator.OnWrite = b.keepOutput
 	coordinator.OnUnary = func(_ context.Context, method string, _ any) (any, error) {
 		if method == "DrainWorker" {
 			return &pb.DrainWorkerResponse{}, nil
@@ -52,7 +62,7 @@ func newBench(t *testing.T, options Options, handlers map[string]Handler) *bench
 		w.Handle(name, handler)
 	}
 	ctx, leave := context.WithCancel(context.Background())
-	b := &bench{t, coordinator, w, leave, make(chan error, 1)}
+	b.worker, b.leave = w, leave
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -124,11 +134,52 @@ func assign(assignments ...*pb.Assignment) *pb.ConnectResponse {
 	return &pb.ConnectResponse{Assignments: assignments}
 }
 
-func text(report *pb.TaskReport, channel pb.OutputChannel) string {
+// keepOutput acknowledges what is streamed to it, as a coordinator does.
+func (b *bench) keepOutput(s grpc.BidiStreamingServer[pb.WriteOutputRequest, pb.WriteOutputResponse]) error {
+	for {
+		request, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		answer := &pb.WriteOutputResponse{}
+		b.mu.Lock()
+		b.streamed = append(b.streamed, request.Outputs...)
+		b.mu.Unlock()
+		for _, output := range request.Outputs {
+			last := output.Chunks[len(output.Chunks)-1]
+			answer.Acknowledgements = append(answer.Acknowledgements, &pb.OutputAcknowledgement{
+				AttemptId: output.AttemptId, Fence: output.Fence, Offset: last.Offset + int64(len(last.Data)),
+			})
+		}
+		if err := s.Send(answer); err != nil {
+			return err
+		}
+	}
+}
+
+// outputOf is what was streamed of an attempt, in the order in which it came.
+func (b *bench) outputOf(attemptID string) []*pb.OutputChunk {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var chunks []*pb.OutputChunk
+	for _, output := range b.streamed {
+		if output.AttemptId == attemptID {
+			chunks = append(chunks, output.Chunks...)
+		}
+	}
+	return chunks
+}
+
+// text is what an attempt wrote, in whichever way it came: slow machines stream what quick ones report.
+func (b *bench) text(report *pb.TaskReport, channel pb.OutputChannel) string {
+	byOffset := map[int64]*pb.OutputChunk{}
+	for _, chunk := range append(b.outputOf(report.AttemptId), report.Output...) {
+		byOffset[chunk.Offset] = chunk
+	}
 	var made strings.Builder
-	for _, chunk := range report.Output {
-		if chunk.Channel == channel {
-			made.Write(chunk.Data)
+	for _, offset := range slices.Sorted(maps.Keys(byOffset)) {
+		if byOffset[offset].Channel == channel {
+			made.Write(byOffset[offset].Data)
 		}
 	}
 	return made.String()

@@ -24,7 +24,7 @@ func TestAHandlerGetsItsTaskAndLeavesAResult(t *testing.T) {
 	stream.Send(assign(assignment))
 	report := stream.Report("h1")
 	if report.Outcome != pb.Outcome_OUTCOME_SUCCEEDED || string(report.Result.GetData()) != "HELLO text/plain!" ||
-		text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDOUT) != "working on task-h1" || report.ExitCode != nil {
+		b.text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDOUT) != "working on task-h1" || report.ExitCode != nil {
 		t.Errorf("%v", report)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	pb "buildrunner.dev/parallel/v1"
@@ -41,7 +40,7 @@ func TestACommandIsStartedAndReportedUntilItIsAcknowledged(t *testing.T) {
 		report.StartedAtUs == 0 || report.EndedAtUs < report.StartedAtUs || report.Usage.GetMaxRssBytes() == 0 {
 		t.Errorf("%v", report)
 	}
-	output := text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDOUT)
+	output := b.text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDOUT)
 	for _, line := range []string{
 		"BR_ATTEMPT=2", "BR_ATTEMPT_ID=a1", "BR_FENCE=11", "BR_SESSION_ID=5e551011", "BR_SESSION_NAME=S", "BR_SLOT=0",
 		"BR_TASK_ID=task-a1", "BR_WORKER_ID=abcd1234", "BR_TEST_SET=set", "BR_TEST_PASSED=passed",
@@ -54,7 +53,7 @@ func TestACommandIsStartedAndReportedUntilItIsAcknowledged(t *testing.T) {
 	if strings.Contains(output, "secret") || strings.Contains(output, "hidden") {
 		t.Errorf("the task sees too much:\n%s", output)
 	}
-	if errors := text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDERR); errors != "oops\n" {
+	if errors := b.text(report, pb.OutputChannel_OUTPUT_CHANNEL_STDERR); errors != "oops\n" {
 		t.Errorf("standard error %q", errors)
 	}
 	if report.OutputBytes != int64(len(output)+len("oops\n")) {
@@ -177,34 +176,15 @@ func TestATaskThatIsAuditedIsToldThatItWasNot(t *testing.T) {
 
 func TestLargeOutputIsDurableBeforeTheReport(t *testing.T) {
 	b := newBench(t, Options{}, nil)
-	received := make(chan *pb.AttemptOutput, 1024)
-	b.coordinator.OnWrite = func(s grpc.BidiStreamingServer[pb.WriteOutputRequest, pb.WriteOutputResponse]) error {
-		for {
-			request, err := s.Recv()
-			if err != nil {
-				return err
-			}
-			for _, output := range request.Outputs {
-				received <- output
-				last := output.Chunks[len(output.Chunks)-1]
-				_ = s.Send(&pb.WriteOutputResponse{Acknowledgements: []*pb.OutputAcknowledgement{
-					{AttemptId: output.AttemptId, Fence: output.Fence, Offset: last.Offset + int64(len(last.Data))},
-				}})
-			}
-		}
-	}
 	stream, _ := b.connected(1)
 	stream.Send(assign(command("a1", "yes 0123456 | head -c 400000")))
 	report := stream.Report("a1")
-	close(received)
 	var whole bytes.Buffer
-	for output := range received {
-		for _, chunk := range output.Chunks {
-			if chunk.Offset != int64(whole.Len()) || chunk.DroppedBytes != 0 {
-				t.Fatalf("a piece at %d behind %d bytes", chunk.Offset, whole.Len())
-			}
-			whole.Write(chunk.Data)
+	for _, chunk := range b.outputOf("a1") {
+		if chunk.Offset != int64(whole.Len()) || chunk.DroppedBytes != 0 {
+			t.Fatalf("a piece at %d behind %d bytes", chunk.Offset, whole.Len())
 		}
+		whole.Write(chunk.Data)
 	}
 	want := strings.Repeat("0123456\n", 50_000)
 	if whole.String() != want || report.OutputBytes != 400_000 || len(report.Output) != 0 || report.OutputDroppedBytes != 0 {

@@ -11,6 +11,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -29,6 +30,7 @@ final class Registration {
   private final Calls calls;
   private final WorkerOptions options;
   private final Supplier<List<TaskRun>> runs;
+  private final BooleanSupplier isLeaving;
   private final Object oneAtATime = new Object();
 
   private final Object lock = new Object(); // guards all below; nothing else is locked within
@@ -37,10 +39,16 @@ final class Registration {
   private long leasedFrom;
   private long sequence;
 
-  Registration(Calls calls, WorkerOptions options, Supplier<List<TaskRun>> runs) {
+  /**
+   * @param runs what is held
+   * @param isLeaving whether calls that nobody answers are given up
+   */
+  Registration(
+      Calls calls, WorkerOptions options, Supplier<List<TaskRun>> runs, BooleanSupplier isLeaving) {
     this.calls = calls;
     this.options = options;
     this.runs = runs;
+    this.isLeaving = isLeaving;
   }
 
   void begin() {
@@ -130,14 +138,17 @@ final class Registration {
     return !isInterrupt && (e.kind() == ErrorKind.UNAVAILABLE || cutOff);
   }
 
-  /** Sends the same call until somebody answers: the worker outlives coordinators. */
+  /**
+   * Sends the same call until somebody answers: the worker outlives coordinators. One that is to
+   * leave, and has nothing to report, does not wait for that.
+   */
   private <Q, R> R patiently(MethodDescriptor<Q, R> method, Q request, Duration deadline) {
     Backoff backoff = new Backoff();
     for (; ; ) {
       try {
         return calls.callOnce(method, request, deadline);
       } catch (BuildRunnerException e) {
-        if (!isPassing(e) || calls.isClosed()) {
+        if (!isPassing(e) || calls.isClosed() || isLeaving.getAsBoolean()) {
           throw e;
         }
         backoff.pause();

@@ -1,19 +1,15 @@
 package dev.buildrunner.parallel;
 
-import dev.buildrunner.parallel.v1.Acknowledgement;
 import dev.buildrunner.parallel.v1.Assignment;
 import dev.buildrunner.parallel.v1.Cancellation;
 import dev.buildrunner.parallel.v1.ClaimTasksRequest;
 import dev.buildrunner.parallel.v1.ClaimTasksResponse;
-import dev.buildrunner.parallel.v1.Disposition;
 import dev.buildrunner.parallel.v1.DrainWorkerRequest;
 import dev.buildrunner.parallel.v1.Heartbeat;
 import dev.buildrunner.parallel.v1.HeartbeatRequest;
 import dev.buildrunner.parallel.v1.HeartbeatResponse;
 import dev.buildrunner.parallel.v1.Outcome;
 import dev.buildrunner.parallel.v1.ReportTasksRequest;
-import dev.buildrunner.parallel.v1.ReportTasksResponse;
-import dev.buildrunner.parallel.v1.TaskReport;
 import dev.buildrunner.parallel.v1.TaskStarted;
 import dev.buildrunner.parallel.v1.UnregisterRequest;
 import dev.buildrunner.parallel.v1.WorkerServiceGrpc;
@@ -21,12 +17,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -46,7 +39,6 @@ public final class Worker {
   // something runs.
   private static final long BUSY_INTERVAL_MS = 1_000;
   private static final long CLAIM_WAIT_MS = 1_000;
-  private static final int REMEMBERED = 1_000;
   private static final int EXIT_LEASE = 70;
 
   private final WorkerOptions options;
@@ -54,9 +46,9 @@ public final class Worker {
   private final Object lock = new Object(); // guards all below
   private final Registration registration;
   private final OutputSender sender;
+  private final Reports reports;
   private final Map<String, TaskRun> runs = new HashMap<>();
-  private final Set<String> ended = new HashSet<>(); // their assignments may come once more
-  private final TreeMap<Long, String> endedByFence = new TreeMap<>();
+  private final EndedAttempts ended = new EndedAttempts();
   private final BitSet slotsTaken = new BitSet();
   private final List<TaskStarted> starts = new ArrayList<>();
   private int usedSlots;
@@ -74,8 +66,9 @@ public final class Worker {
     }
     this.options = options;
     this.calls = new Calls(target);
-    this.registration = new Registration(calls, options, this::allRuns);
+    this.registration = new Registration(calls, options, this::allRuns, this::hasNoReasonToStay);
     this.sender = new OutputSender(calls, registration, this::allRuns, options.log);
+    this.reports = new Reports(registration, sender, options.log);
   }
 
   /** Serves the coordinator that {@link Target#locate()} finds. */
@@ -108,7 +101,9 @@ public final class Worker {
    */
   public void run() {
     try (calls) {
-      registration.begin();
+      if (!isMet()) {
+        return;
+      }
       List<Thread> threads =
           List.of(
               start("br-heartbeat", this::beat),
@@ -120,14 +115,30 @@ public final class Worker {
           claim();
         }
       } catch (BuildRunnerException e) {
-        fail(e);
-        allRuns().forEach(run -> run.stop(Outcome.OUTCOME_LOST));
+        if (!Registration.isPassing(e)) {
+          fail(e);
+          allRuns().forEach(run -> run.stop(Outcome.OUTCOME_LOST));
+        }
       }
       leave(threads);
     } catch (InterruptedException e) {
       throw Backoff.interrupted();
     } finally {
       endAll();
+    }
+  }
+
+  /** Whether a coordinator knows it; not when it is to leave before anybody answers. */
+  private boolean isMet() {
+    try {
+      registration.begin();
+      return true;
+    } catch (BuildRunnerException e) {
+      if (!Registration.isPassing(e)) {
+        throw e;
+      }
+      options.log.accept("left before anybody answered: " + e.getMessage());
+      return false;
     }
   }
 
@@ -302,19 +313,12 @@ public final class Worker {
       }
       if (request.getStartedCount() + request.getProgressCount() > 0) {
         try {
-          send(request);
+          reports.send(request);
         } catch (BuildRunnerException e) {
           options.log.accept("progress was not taken: " + e.getMessage());
         }
       }
     }
-  }
-
-  private ReportTasksResponse send(ReportTasksRequest.Builder request) {
-    return registration.asWorker(
-        WorkerServiceGrpc.getReportTasksMethod(),
-        id -> request.setWorkerId(id).build(),
-        Calls.QUICK);
   }
 
   private void sendOutput() {
@@ -358,7 +362,7 @@ public final class Worker {
     synchronized (lock) {
       // It may come twice; the second is void.
       String id = assignment.getAttemptId();
-      if (runs.containsKey(id) || ended.contains(id)) {
+      if (runs.containsKey(id) || ended.has(id)) {
         return;
       }
       int slot = slotsTaken.nextClearBit(0);
@@ -389,7 +393,7 @@ public final class Worker {
         run.breakOff(e);
       }
       free(run, slots);
-      deliver(run);
+      reports.deliver(run);
     } catch (BuildRunnerException e) {
       fail(e);
     } catch (InterruptedException e) {
@@ -397,7 +401,7 @@ public final class Worker {
     }
     synchronized (lock) {
       runs.remove(run.assignment().getAttemptId());
-      rememberEnd(run.assignment());
+      ended.add(run.assignment());
       lock.notifyAll();
     }
   }
@@ -416,65 +420,12 @@ public final class Worker {
     }
   }
 
-  /** Fences grow: the lowest is of the attempt that is least likely to be heard of again. */
-  private void rememberEnd(Assignment assignment) {
-    ended.add(assignment.getAttemptId());
-    endedByFence.put(assignment.getFence(), assignment.getAttemptId());
-    if (endedByFence.size() > REMEMBERED) {
-      ended.remove(endedByFence.pollFirstEntry().getValue());
-    }
-  }
-
   /** The slot is free for the next task while the report is still on its way. */
   private void free(TaskRun run, int slots) {
     synchronized (lock) {
       usedSlots -= slots;
       slotsTaken.clear(run.slot());
       lock.notifyAll();
-    }
-  }
-
-  /** The same report, until it was taken or never will be. */
-  private void deliver(TaskRun run) throws InterruptedException {
-    TaskReport.Builder report = run.report().toBuilder();
-    boolean isInline = run.output().fitsInline();
-    if (isInline) {
-      report.addAllOutput(run.output().all());
-    }
-    Backoff backoff = new Backoff();
-    while (!run.isDisowned()) {
-      if (!isInline && !sender.bring(run)) {
-        return;
-      }
-      try {
-        ReportTasksResponse answer = send(ReportTasksRequest.newBuilder().addReports(report));
-        if (answer.getAcknowledgementsCount() == 0) {
-          return;
-        }
-        Acknowledgement ack = answer.getAcknowledgements(0);
-        if (ack.getDisposition() != Disposition.DISPOSITION_OUTPUT_MISSING) {
-          return;
-        }
-        run.output().missingFrom(ack.getOutputOffset());
-        report.clearOutput();
-        isInline = false;
-        backoff.pause();
-      } catch (BuildRunnerException e) {
-        boolean isRefused = e.kind() == ErrorKind.INVALID || e.kind() == ErrorKind.LIMIT;
-        if (!isRefused || report.getOutcome() == Outcome.OUTCOME_NOT_STARTED) {
-          throw e;
-        }
-        // Something in it cannot be sent, such as a result of millions of bytes: then at least
-        // that.
-        options.log.accept("a report was refused: " + e.getMessage());
-        String why = Text.oneLine("its report was refused: " + e.getMessage(), 4096);
-        report =
-            TaskReport.newBuilder()
-                .setAttemptId(report.getAttemptId())
-                .setFence(report.getFence())
-                .setOutcome(Outcome.OUTCOME_NOT_STARTED)
-                .setError(why);
-      }
     }
   }
 
@@ -495,6 +446,13 @@ public final class Worker {
   private boolean isDraining() {
     synchronized (lock) {
       return draining;
+    }
+  }
+
+  /** It is to leave, and has nothing to report: it waits for no coordinator. */
+  private boolean hasNoReasonToStay() {
+    synchronized (lock) {
+      return draining && runs.isEmpty();
     }
   }
 

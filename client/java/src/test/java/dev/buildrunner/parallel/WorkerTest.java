@@ -230,6 +230,21 @@ class WorkerTest extends AtWork {
   }
 
   @Test
+  void oneThatIsToLeaveDoesNotWaitForItsFirstCoordinator() {
+    fake.hello.fails(Status.UNAVAILABLE);
+    serveUntil(new WorkerOptions(), () -> !fake.hello.asked.isEmpty());
+    assertEquals(0, fake.goodbye.asked.size());
+  }
+
+  @Test
+  void anIdleOneThatIsToLeaveDoesNotWaitForACoordinatorThatIsAway() {
+    fake.hello.then(q -> welcomed(welcome(1)));
+    fake.claim.fails(Status.UNAVAILABLE);
+    fake.heartbeat.fails(Status.UNAVAILABLE);
+    serveUntil(new WorkerOptions(), () -> fake.claim.asked.size() > 1);
+  }
+
+  @Test
   void aRefusedTokenEndsIt() {
     fake.hello.fails(Status.UNAUTHENTICATED);
     Worker worker = new Worker(fake.target(), new WorkerOptions());
