@@ -73,7 +73,9 @@ void Calls::prepare(grpc::ClientContext& context, Milliseconds timeout) const {
 }
 
 bool Calls::is_passing(const grpc::Status& status) {
-  return status.error_code() == grpc::UNAVAILABLE && reason_of(status) != "DRAINING";
+  // A coordinator that ends cancels what it was asked.
+  const bool gone = status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::CANCELLED;
+  return gone && reason_of(status) != "DRAINING";
 }
 
 Milliseconds Calls::remaining(std::chrono::steady_clock::time_point deadline) {

@@ -53,6 +53,7 @@ ErrorKind kind_of(grpc::StatusCode code) {
     case grpc::UNIMPLEMENTED:
       return ErrorKind::kUnsupported;
     case grpc::UNAVAILABLE:
+    case grpc::CANCELLED:
     case grpc::DEADLINE_EXCEEDED:
       return ErrorKind::kUnavailable;
     default:
@@ -84,7 +85,8 @@ Details details_of(const grpc::Status& status) {
 }
 
 std::string text_of(const grpc::Status& status, const std::string& reason, const std::string& address) {
-  if (reason.empty() && status.error_code() == grpc::UNAVAILABLE) {
+  const bool gone = status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::CANCELLED;
+  if (reason.empty() && gone) {
     return "the coordinator at " + address + " cannot be reached (" + status.error_message() +
            "); see whether it runs, then try again";
   }

@@ -35,7 +35,7 @@ v1::WatchResponse change(int64_t revision, const std::string& task, v1::TaskStat
 TEST(Client, ACallThatFoundNobodyIsSentAgainUnderTheSameRequestId) {
   FakeCoordinator fake;
   fake.sessions.create.fails(grpc::UNAVAILABLE);
-  fake.sessions.create.fails(grpc::UNAVAILABLE);
+  fake.sessions.create.fails(grpc::CANCELLED);
   fake.sessions.create.then([](const auto&, auto* answer) {
     answer->mutable_session()->set_session_id("abcd");
     return grpc::Status::OK;

@@ -98,12 +98,14 @@ final class Errors {
 
   /**
    * Nobody answered: the connection could not be made, or it was cut off. A channel that was closed
-   * at the wrong moment is UNKNOWN to gRPC.
+   * at the wrong moment is UNKNOWN to gRPC, and a coordinator that ends cancels what it was asked.
    */
   static boolean isUnavailable(Status status) {
     boolean isCut =
         status.getCode() == Status.Code.UNKNOWN && status.getCause() instanceof IOException;
-    return isCut || status.getCode() == Status.Code.UNAVAILABLE;
+    return isCut
+        || status.getCode() == Status.Code.UNAVAILABLE
+        || status.getCode() == Status.Code.CANCELLED;
   }
 
   private static ErrorKind kindOf(Status status) {
