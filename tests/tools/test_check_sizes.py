@@ -118,17 +118,3 @@ def test_what_is_generated_or_of_others_is_left_out(tmp_path: Path, name: str) -
     write(tmp_path, "service/one.py", function("short", 5))
     write(tmp_path, name, "// a line\n" * 5000)
     assert check_sizes(tmp_path).returncode == 0
-
-
-def test_what_is_to_be_split_may_not_grow_and_is_struck_out_once_it_is_short(tmp_path: Path) -> None:
-    write(tmp_path, "service/one.py", function("short", 5))
-    name = "client/cpp/src/worker.cpp"
-    for lines, code, told in (
-        (750, 0, ""),
-        (751, 1, f"{name} has 751 lines, more than 750"),
-        (500, 1, f"{name} is short enough now; strike it out"),
-    ):
-        write(tmp_path, name, "// a line\n" * lines)
-        result = check_sizes(tmp_path)
-        assert result.returncode == code
-        assert told in result.stderr
