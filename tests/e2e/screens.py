@@ -68,7 +68,7 @@ class Screen:
             text = self.text
             if sight in text if isinstance(sight, str) else sight(text):
                 return text
-            assert time.monotonic() < deadline, f"not seen: {what or sight}\n{text}"
+            assert time.monotonic() < deadline, f"not seen: {what or sight}\n{text}\n{self.written[-2000:]!r}"
             assert self.process.poll() is None or self._read(0.2), (
                 f"ended with {self.process.poll()} before: {what or sight}\n{text}\n{self.written[-2000:]!r}"
             )

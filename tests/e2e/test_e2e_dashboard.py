@@ -110,7 +110,7 @@ def test_it_stops_and_comes_back_as_a_job_of_a_shell(gates, open_screen):
     while_shown = termios.tcgetattr(screen.theirs)
     assert not while_shown[3] & termios.ECHO
     screen.type("\x1a")
-    eventually(lambda: screen.text and screen.written.count(ENTER) == 2, "it is in front again")
+    screen.until(lambda _text: screen.written.count(ENTER) == 2, "it is in front again")
     assert b"stopped 14" in screen.written
     screen.until("Gates")
     screen.type("q")
