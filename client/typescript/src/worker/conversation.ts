@@ -50,7 +50,7 @@ export interface Conversationalist {
   heartbeat(): Heartbeat;
 }
 
-/** Use `run` once; `wake` whenever there may be something to say, `end` to finish in order. */
+/** Use `run` once; `wake` whenever there may be something to say. A goodbye finishes it in order. */
 export class Conversation {
   readonly #services: Services;
   readonly #worker: Conversationalist;
@@ -63,7 +63,6 @@ export class Conversation {
   #helloSentAtMs = 0;
   #wasWelcome = false;
   #refusal = "";
-  #isEnding = false;
   #isOver = false;
 
   constructor(services: Services, worker: Conversationalist) {
@@ -72,12 +71,6 @@ export class Conversation {
   }
 
   wake(): void {
-    this.#wanted.set();
-  }
-
-  /** Says what is left to say and closes this side. */
-  end(): void {
-    this.#isEnding = true;
     this.#wanted.set();
   }
 
@@ -157,7 +150,6 @@ export class Conversation {
         this.#heartbeatAtMs = performance.now() + this.#heartbeatMs;
       }
       if (request !== undefined) yield request;
-      else if (this.#isEnding) return;
       else await this.#wanted.wait(Math.max(0, this.#heartbeatAtMs - performance.now()));
     }
   }

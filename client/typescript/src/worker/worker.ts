@@ -356,7 +356,7 @@ export class Worker implements Conversationalist {
       const conversation = this.#conversation;
       this.#isDone = true;
       this.#goodbye = true;
-      conversation.end();
+      conversation.wake();
       setTimeout(() => conversation.cancel(), FAREWELL_MS).unref();
     } else {
       this.#done();
