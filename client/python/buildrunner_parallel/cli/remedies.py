@@ -53,25 +53,25 @@ def _options(name: str) -> tuple[str, ...]:
 def keeper_runs(run: Invocation, client: Client) -> bool | None:
     """Whether a keeper starts workers beside the workspace's own coordinator; None for any other, since
     nobody here knows. One that somebody runs with `serve` has none, unless told to."""
-    from buildrunner_parallel.flocks import is_held
     from buildrunner_parallel.starting import KEEPER_LOCK
 
-    from .workers import is_own
-
-    if not client.workspace or not is_own(run):
-        return None
-    lock = client.workspace.state_dir / KEEPER_LOCK
-    return lock.exists() and is_held(lock)
+    return _holds_lock(run, client, KEEPER_LOCK)
 
 
 def was_stopped(run: Invocation, client: Client) -> bool:
     """Whether the workspace's own coordinator is not there: a mere look must not start it again."""
     from buildrunner_parallel.discovery import COORDINATOR_LOCK
+
+    return _holds_lock(run, client, COORDINATOR_LOCK) is False
+
+
+def _holds_lock(run: Invocation, client: Client, name: str) -> bool | None:
+    """Whether a process holds this lock of the workspace's own state; None for another coordinator."""
     from buildrunner_parallel.flocks import is_held
 
     from .workers import is_own
 
     if not client.workspace or not is_own(run):
-        return False
-    lock = client.workspace.state_dir / COORDINATOR_LOCK
-    return not (lock.exists() and is_held(lock))
+        return None
+    lock = client.workspace.state_dir / name
+    return lock.exists() and is_held(lock)
