@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from buildrunner_coordinator.rpc.convert import sessions, specs, workers
+from buildrunner_parallel import bounds
 from buildrunner_parallel.cli import app as program
-from buildrunner_parallel.cli import options as options_module
 from buildrunner_parallel.cli.help_page import SHARED_NAMES
-from buildrunner_parallel.plan.schema import MAX_SLOTS, MAX_WORKERS
 from tests.cli.scene import set_scene
 from tests.cli.test_cli_every_command import ASKING, HANDS_ON
 from tests.cli.test_cli_golden import compare
@@ -152,5 +152,6 @@ def test_what_the_lines_say(scene, br):
     compare("errors", "\n".join(page))
 
 
-def test_the_options_know_the_bounds_that_plans_have():
-    assert (options_module.MOST_WORKERS, options_module.MOST_SLOTS) == (MAX_WORKERS, MAX_SLOTS)
+def test_options_and_plans_know_the_bounds_that_the_coordinator_has():
+    assert (bounds.MOST_WORKERS, bounds.MOST_SLOTS) == (sessions.MAX_WORKERS, specs.MAX_SLOTS)
+    assert (bounds.MOST_SLOTS, bounds.MOST_CREDIT) == (workers.MAX_SLOTS, workers.MAX_CREDIT)

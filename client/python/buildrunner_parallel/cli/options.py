@@ -9,12 +9,6 @@ import typer
 
 from buildrunner_parallel.durations import parse_duration
 
-MOST_WORKERS = 1000
-MOST_SLOTS = 1024
-MOST_COUNT = 2**31 - 1
-"""Of what has no other bound: what fits into the message that carries it."""
-MOST_REVISION = 2**63 - 1
-
 
 def _duration(value: str | float | None) -> float | None:
     if value is None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from buildrunner_parallel.bounds import MOST_SLOTS, MOST_WORKERS
+
 from .command import command
 from .invocation import Invocation
-from .options import MOST_SLOTS, MOST_WORKERS, TimeoutOption
+from .options import TimeoutOption
 from .phrases import number_of
 from .pool_waiting import await_departure, await_pool, workers_of
 from .remedies import keeper_runs

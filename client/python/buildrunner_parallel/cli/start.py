@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from buildrunner_parallel.bounds import MOST_COUNT, MOST_WORKERS
+
 from . import submit_options as told
 from .command import command
 from .following import await_session, watch_session
 from .help_page import ShownCommand
 from .invocation import Invocation
-from .options import MOST_COUNT, MOST_WORKERS
 from .phrases import number_of
 from .places import load_local_plan, submitter
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import MOST_SLOTS, duration_option
+from buildrunner_parallel.bounds import MOST_SLOTS
+
+from .options import duration_option
 
 if TYPE_CHECKING:
     from buildrunner_parallel.plan import PlanFile as LockedPath

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from buildrunner_parallel.bounds import MOST_REVISION
+
 from .command import command
 from .invocation import Invocation
 from .lock_phrases import holder_phrase, lock_path, session_phrase
-from .options import MOST_REVISION
 from .phrases import number_of
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from buildrunner_parallel.bounds import MOST_REVISION
 from buildrunner_parallel.text import one_line
 
 from .command import command
 from .invocation import Invocation
-from .options import MOST_REVISION, EntityWord, words_help
+from .options import EntityWord, words_help
 from .phrases import STYLES, utc_now
 from .render import complain
 

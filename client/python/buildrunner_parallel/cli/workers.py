@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from buildrunner_parallel.bounds import MOST_SLOTS
+
 from .command import command
 from .invocation import Invocation
-from .options import MOST_SLOTS, WorkerState, limit_option, words_help
+from .options import WorkerState, limit_option, words_help
 from .phrases import age, status_cell, utc_now
 from .processes import become_module
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from buildrunner_parallel.bounds import MOST_SLOTS, MOST_WORKERS
+
 from .schema import (
     MAX_COMMAND_BYTES,
     MAX_DURATION_S,
@@ -15,8 +17,6 @@ from .schema import (
     MAX_PARALLEL,
     MAX_PRIORITY,
     MAX_RETRIES,
-    MAX_SLOTS,
-    MAX_WORKERS,
 )
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -81,7 +81,7 @@ _PLAN: Schema = {
         _named("name"), "Name of the session; the one on the command line wins.", examples=["Build v3.1"]
     ),
     "workers": _or_null(
-        _number(0, MAX_WORKERS),
+        _number(0, MOST_WORKERS),
         "Worker processes for this session alone; 0 starts none. Else 3.",
         examples=[3],
     ),
@@ -121,7 +121,7 @@ _OPTIONS: Schema = {
         "examples": [10],
     },
     "slots": {
-        **_number(1, MAX_SLOTS),
+        **_number(1, MOST_SLOTS),
         "description": "How many of its worker's slots it takes.",
         "default": 1,
         "examples": [2],

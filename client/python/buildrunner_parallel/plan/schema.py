@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from buildrunner_parallel.bounds import MOST_SLOTS, MOST_WORKERS
 from buildrunner_parallel.durations import EXPECTED, parse_duration
 from buildrunner_parallel.text import sanitize
 
@@ -19,8 +20,6 @@ from .model import FailurePolicy
 MAX_NAME_BYTES = 256
 MAX_COMMAND_BYTES = 128 * 1024
 # What a coordinator takes.
-MAX_WORKERS = 1000
-MAX_SLOTS = 1024
 MAX_PARALLEL = 1_000_000
 MAX_PRIORITY = 1000
 MAX_RETRIES = 1000
@@ -186,7 +185,7 @@ class Options(_Part):
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 0
     labels: list[Name] = Field(default_factory=list)
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
-    slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
+    slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)] = 1
     cwd: FilledText | None = None
     env: dict[Variable, Value] = Field(default_factory=dict)
     pass_env: list[FilledText] = Field(default_factory=list)
@@ -230,7 +229,7 @@ class PlanSpec(_Part):
     """The whole file."""
 
     name: Name | None = None
-    workers: Annotated[int, Field(ge=0, le=MAX_WORKERS)] | None = None
+    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None = None
     on_failure: OnFailureField | None = None
     max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] | None = None
     defaults: Options = Field(default_factory=Options)

@@ -11,7 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from .options import MOST_CREDIT, MOST_SLOTS, WorkerOptions
+from buildrunner_parallel.bounds import MOST_CREDIT, MOST_SLOTS
+
+from .options import WorkerOptions
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-MOST_SLOTS = 1024
-MOST_CREDIT = 100_000
-"""Of a worker, as the coordinator has it."""
-
 
 @dataclass(slots=True)
 class WorkerOptions:
